@@ -1,0 +1,54 @@
+"""Files that are whole or not there: written beside their place, then moved into it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from medtl.errors import InputError
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Yield a path to write to; it takes the place of `path` when the block ends well, and goes when it does not.
+
+    Raises:
+        InputError: the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        raise _in_plain_words(error, path) from error
+    finally:
+        if part.is_dir():
+            shutil.rmtree(part, ignore_errors=True)
+        else:
+            part.unlink(missing_ok=True)
+
+
+def refuse_existing(path: str | Path, force: bool) -> Path:
+    """Return `path`, which does not exist or may be overwritten.
+
+    Raises:
+        InputError: it exists and `force` was not given.
+    """
+    path = Path(path)
+    if path.exists() and not force:
+        raise InputError(f"{path} exists already: choose another name, or give --force to replace it")
+    return path
+
+
+def _in_plain_words(error: OSError, path: Path) -> OSError | InputError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return InputError(f"{path} could not be written: the disk is full; free some space and run again")
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return InputError(f"{path} could not be written: no permission; choose another place with -o")
+    return error

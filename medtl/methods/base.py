@@ -1,0 +1,75 @@
+"""The shape that every method has: batches in, named losses out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+
+class Batch(NamedTuple):
+    """What the loop deals for one role."""
+
+    pixels: Tensor  # (instances, C, H, W)
+    bag: Tensor  # (instances,) -> scan 0..N-1; a picture is a bag of one
+    label: Tensor | None  # (N,) class, or (N, K) 0/1/NaN; None: unlabelled
+    site: Tensor  # (N,) site number
+    row: Tensor  # (N,) row of its cohort: weights, pseudo-labels, edges of a graph
+    strong: Tensor | None = None  # a second, stronger view, where the method asks for one
+
+
+class Output(NamedTuple):
+    """What the classifier gives for a Batch."""
+
+    features: Tensor  # (N, F) pooled over the bag
+    embedding: Tensor  # (N, E) after the bottleneck: what is aligned
+    logits: Tensor  # (N, K)
+
+
+class Step(NamedTuple):
+    """One optimiser step: most methods have one; MCD and ADDA have several."""
+
+    losses: str = "losses"  # the method's function that computes them
+    moves: str = "all"  # the group of parameters that this step updates
+
+
+class Method(nn.Module):
+    """How source and target are brought together.
+
+    Owns the classifier. All its state is parameters and buffers, so that checkpoint, resume and several processes
+    need nothing more.
+    """
+
+    roles: ClassVar[tuple[str, ...]] = ("source", "target")  # or "labelled" (target with labels), "support", "query"
+    views: ClassVar[int] = 1
+
+    def __init__(self, classifier: nn.Module) -> None:
+        super().__init__()
+        self.classifier = classifier
+
+    def groups(self) -> dict[str, list[nn.Parameter]]:
+        """The parameters that each kind of step moves."""
+        return {"all": [p for p in self.parameters() if p.requires_grad]}
+
+    def prepare(self, data: Any, progress: float) -> None:
+        """Before each epoch, without gradient: weights, pseudo-labels, statistics."""
+
+    def steps(self, progress: float) -> Sequence[Step]:
+        """The optimiser steps that one batch of each role is good for."""
+        return (Step(),)
+
+    def losses(self, batch: Mapping[str, Batch], progress: float) -> dict[str, Tensor]:
+        """Named losses; their sum is minimised. `progress` runs in [0, 1]."""
+        raise TypeError(f"{type(self).__name__} defines no losses")
+
+    def after_step(self, progress: float) -> None:
+        """After each optimiser step: moving averages."""
+
+    def predictor(self) -> nn.Module:
+        """What is evaluated and exported."""
+        return self.classifier
+
+    def measures(self) -> dict[str, float]:
+        """Numbers of the last step worth a column in the log, such as the discriminator's accuracy."""
+        return {}
