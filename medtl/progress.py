@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
@@ -42,6 +42,19 @@ def warn(text: str) -> None:
         _bars.console.print(text, style="yellow", markup=False, highlight=False)
     else:
         print(text, file=sys.stderr, flush=True)
+
+
+def table(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
+    """Print rows with the same keys as a table on stdout, except where a script asked for silence or for JSON."""
+    if _mode != "auto" or not rows:
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    grid = Table(*rows[0], title=title, title_justify="left", header_style="bold")
+    for row in rows:
+        grid.add_row(*(str(value) for value in row.values()))
+    Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False).print(grid)
 
 
 def track(iterable: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
@@ -108,7 +121,7 @@ def _lines(iterable: Iterable[Item], description: str, total: int | None) -> Ite
                 print(_line(description, done, total, now - start), file=sys.stderr, flush=True)
     finally:
         if done:
-            print(_line(description, done, done, time.monotonic() - start), file=sys.stderr, flush=True)
+            print(_line(description, done, total or done, time.monotonic() - start), file=sys.stderr, flush=True)
 
 
 def _line(description: str, done: int, total: int | None, seconds: float) -> str:
