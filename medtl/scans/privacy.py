@@ -1,0 +1,80 @@
+"""Identifiers go in, a keyed hash comes out: the same patient keeps one name, and nobody without the key finds it."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import os
+import re
+import secrets
+from pathlib import Path
+
+from medtl.errors import InputError
+
+KEY_VARIABLE = "MEDTL_KEY"
+HASHED = re.compile(r"(?:P|ST|SE)-[0-9a-f]{8}")
+
+_keys: dict[Path, bytes] = {}
+
+
+def key() -> bytes:
+    """The user's secret: MEDTL_KEY, or a file made once in the user's config directory, readable by that user only.
+
+    Raises:
+        InputError: there is no MEDTL_KEY and the file cannot be made or read, or holds nothing.
+    """
+    from_environment = os.environ.get(KEY_VARIABLE, "")
+    if from_environment:
+        return from_environment.encode("utf-8", "surrogateescape")
+    path = key_file()
+    if path not in _keys:
+        try:
+            if not path.exists():
+                _make_key(path)
+            secret = path.read_bytes().strip()
+        except OSError as error:
+            raise InputError(
+                f"{path}: the key that hides patient identifiers cannot be made or read ({error.strerror}); set "
+                f"{KEY_VARIABLE} to a long secret text of your own, or give --keep-identifiers"
+            ) from error
+        if not secret:
+            raise InputError(f"{path} is empty: put your key back, or delete it and a new one is made")
+        _keys[path] = secret
+    return _keys[path]
+
+
+def key_file() -> Path:
+    """Where the key lies when MEDTL_KEY does not give it."""
+    from platformdirs import user_config_dir
+
+    return Path(user_config_dir("medtl")) / "key"
+
+
+def _make_key(path: Path) -> None:
+    """Write a new key; where another process was first, its key stays.
+
+    `atomic_write` would do but for the moment in which its file is readable by others, and for that it replaces.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(32) + "\n")
+        with contextlib.suppress(FileExistsError):
+            os.link(part, path)  # unlike a rename it never replaces
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def keyed_hash(text: str, prefix: str = "", length: int = 8) -> str:
+    """HMAC-SHA256 of `text` under the user's key: `prefix` and the first `length` hex digits; "" stays "".
+
+    Eight digits tell 10,000 patients apart with a chance of 1 % that any two share a name, and then two patients
+    stay in one split, which does no harm. What is hashed already (`P-` and eight digits) stays as it is, so that a
+    table made from a manifest can be joined to it again.
+    """
+    if not text or (prefix and text.startswith(prefix) and HASHED.fullmatch(text)):
+        return text
+    digest = hmac.new(key(), text.encode("utf-8", "surrogateescape"), "sha256")
+    return prefix + digest.hexdigest()[:length]

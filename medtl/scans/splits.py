@@ -1,0 +1,160 @@
+"""Who is for training, for calibration and for the test: by patient, and by nothing that looks at a picture."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from medtl.errors import InputError
+from medtl.scans.duplicates import group_patients
+from medtl.scans.manifest import SPLITS, Manifest
+
+Group = str
+
+
+def assign_splits(
+    manifest: Manifest, seed: int = 0, fractions: tuple[float, float, float] = (0.5, 0.2, 0.3)
+) -> Manifest:
+    """Give every usable scan a split, all scans of a patient the same one.
+
+    Patients are dealt within each site and label, so that every split has the shares of the whole; those who share a
+    picture, or nearly (`duplicates`), count as one. A class with three patients or more is in every split. What the
+    manifest has already in `split` is kept, and the patient's other scans follow it. The outcome hangs on the seed and
+    the patients, not on the order of the rows.
+
+    Args:
+        manifest: its rows that are not "ok" get no split.
+        seed: another seed deals other patients.
+        fractions: of train, calibrate, test; they sum to 1. The default leaves half for learning, about a third for a
+            test whose patient bootstrap is narrow enough to read, and what a temperature and a threshold need (100 of
+            500) between them.
+
+    Raises:
+        InputError: the fractions are not three shares of 1.
+    """
+    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
+        raise InputError(f"the fractions {fractions} are not three shares (train, calibrate, test) that sum to 1")
+    frame = group_patients(manifest).frame
+    usable = frame[frame.status == "ok"]
+
+    strata = _strata(usable)
+    fixed = _fixed(usable)
+    split: dict[Group, str] = dict(fixed)
+    owed = dict.fromkeys(SPLITS, 0.0)
+    for name in sorted(set(strata.values())):
+        members = sorted((g for g in strata if strata[g] == name), key=lambda g: _draw(g, seed))
+        _deal(members, fixed, split, owed, dict(zip(SPLITS, fractions, strict=True)))
+    _every_class_everywhere(_classes_of(usable), fixed, split, [s for s, f in zip(SPLITS, fractions, strict=True) if f])
+
+    dealt = frame.group.map(split).where(frame.status == "ok", "").fillna("")
+    return Manifest(frame.assign(split=frame.split.where(frame.split != "", dealt)), manifest.files)
+
+
+def check_leaks(*manifests: Manifest) -> None:
+    """Check that no patient and no picture stands in more than one split, within and across the manifests.
+
+    Raises:
+        InputError: names the patients.
+    """
+    whole = Manifest.concat(manifests)
+    frame = group_patients(whole, near=False).frame
+    frame = frame[(frame.status == "ok") & (frame.split != "")]
+    splits = frame.groupby("group").split.agg(lambda cells: sorted(set(cells), key=SPLITS.index))
+    torn = splits[splits.map(len) > 1]
+    if torn.empty:
+        return
+    names = []
+    for group in torn.index[:3]:
+        rows = frame[frame.group == group]
+        who = sorted({name for name in rows.patient if name}) or [f"scan {name}" for name in sorted(rows.scan_id)]
+        names.append(f"{' = '.join(who[:2])} in {' and '.join(torn[group])}")
+    more = f" and {len(torn) - 3} more" if len(torn) > 3 else ""
+    raise InputError(
+        f"{len(torn)} patient{'s' * (len(torn) > 1)} or their pictures stand in more than one split ({'; '.join(names)}"
+        f"{more}): give all scans of a patient one split, or empty the split column and it is dealt anew"
+    )
+
+
+def _draw(group: Group, seed: int) -> str:
+    return hashlib.sha256(f"{seed}:{group}".encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _classes_of(usable: pd.DataFrame) -> dict[Group, set[str]]:
+    classes: dict[Group, set[str]] = defaultdict(set)
+    for group, label in zip(usable.group, usable.label, strict=True):
+        classes[group] |= {name for name in label.split(";") if name}
+    return classes
+
+
+def _strata(usable: pd.DataFrame) -> dict[Group, tuple[str, str]]:
+    """Each patient's site and label; of several labels the one that fewest patients have."""
+    classes = _classes_of(usable)
+    patients = Counter(name for names in classes.values() for name in names)
+    sites = usable.groupby("group").site.min()
+    return {
+        group: (sites[group], min(classes[group], key=lambda name: (patients[name], name), default=""))
+        for group in sites.index
+    }
+
+
+def _fixed(usable: pd.DataFrame) -> dict[Group, str]:
+    """The patients whose split is given; where it is given twice, the later of train, calibrate, test."""
+    fixed: dict[Group, str] = {}
+    for group, split in zip(usable.group, usable.split, strict=True):
+        if split:
+            fixed[group] = max(split, fixed.get(group, split), key=SPLITS.index)
+    return fixed
+
+
+def _deal(
+    members: Sequence[Group],
+    fixed: Mapping[Group, str],
+    split: dict[Group, str],
+    owed: dict[str, float],
+    fractions: Mapping[str, float],
+) -> None:
+    """Deal one stratum's patients in turn, each to the split that lacks most of its share.
+
+    What a small stratum could not give a split is `owed` to it by the next, so that many small strata come out right.
+    """
+    free = [group for group in members if group not in fixed]
+    taken = Counter(fixed[group] for group in members if group in fixed)
+    lacks = {name: fractions[name] * len(members) - taken[name] + owed[name] for name in SPLITS}
+    open_to = [name for name in SPLITS if fractions[name] > 0]
+    if not taken and len(free) >= len(open_to):  # each at least once, the scarcest first
+        for name in sorted(open_to, key=lambda name: lacks[name]):
+            split[free[0]] = name
+            lacks[name] -= 1
+            free = free[1:]
+    for group in free:
+        name = max(open_to, key=lambda name: (lacks[name], name))
+        split[group] = name
+        lacks[name] -= 1
+    for name in SPLITS:
+        owed[name] = lacks[name] if not taken else 0.0
+
+
+def _every_class_everywhere(
+    classes: Mapping[Group, set[str]], fixed: Mapping[Group, str], split: dict[Group, str], names: Sequence[str]
+) -> None:
+    """Move patients until each class with enough of them is in every split, as far as given splits allow."""
+    patients: dict[str, list[Group]] = defaultdict(list)
+    for group in sorted(classes):
+        for label in classes[group]:
+            patients[label].append(group)
+    for label in sorted(patients, key=lambda label: (len(patients[label]), label)):
+        for name in names:
+            count = Counter(split[group] for group in patients[label])
+            if len(patients[label]) < len(names) or count[name]:
+                continue
+            movable = [
+                group
+                for group in patients[label]
+                if group not in fixed
+                and all(sum(split[other] == split[group] for other in patients[each]) > 1 for each in classes[group])
+            ]
+            if movable:
+                split[max(movable, key=lambda group: count[split[group]])] = name

@@ -1,0 +1,80 @@
+"""CSV tables that a person opens, edits and saves in a spreadsheet, without losing or running a cell."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from medtl.errors import InputError
+
+RUN_BY_SPREADSHEETS = "=+-@\t\r"  # OWASP, "CSV Injection"
+DELIMITERS = ",;\t"  # what spreadsheets of different countries save
+
+
+def escape(cell: str) -> str:
+    """A cell that a spreadsheet would run gets a leading apostrophe; so does one that looks escaped already."""
+    return f"'{cell}" if cell.lstrip("'")[:1] in tuple(RUN_BY_SPREADSHEETS) else cell
+
+
+def unescape(cell: str) -> str:
+    """The cell that `escape` was given."""
+    return cell[1:] if cell[:1] == "'" and cell.lstrip("'")[:1] in tuple(RUN_BY_SPREADSHEETS) else cell
+
+
+def to_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """The text of a table, its cells escaped."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([escape(name) for name in columns])
+    writer.writerows([escape(cell) for cell in row] for row in rows)
+    return text.getvalue()
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a table: every cell a str as it was written, "" where it is empty; empty lines are left out.
+
+    UTF-8, or else the Windows code page 1252 that Excel saves; separated by comma, semicolon or tab, whichever parts
+    the first line most.
+
+    Raises:
+        InputError: the file is not there, is not a table, or has a row longer than its header.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; check the name") from error
+    if b"\0" in raw or raw[:2] == b"PK":
+        raise InputError(f"{path} is not a CSV table: save it as CSV (UTF-8) and give that")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = raw.decode("cp1252", "replace")
+    first = text.lstrip().partition("\n")[0]
+    delimiter = max(DELIMITERS, key=first.count)
+    try:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        lines = [(reader.line_num, line) for line in reader if any(line)]
+    except csv.Error as error:
+        raise InputError(f"{path} is not a CSV table ({error}): save it as CSV (UTF-8) and give that") from error
+    if not lines:
+        raise InputError(f"{path} is empty: it needs a header line and a line for each scan")
+    header = [unescape(name).strip() for name in lines[0][1]]
+    while header and not header[-1]:  # a spreadsheet saves the columns that once had something
+        header.pop()
+    if len(set(header)) < len(header):
+        twice = next(name for name in header if header.count(name) > 1)
+        raise InputError(f'{path}: the column "{twice}" stands there twice; rename or remove one')
+    rows = []
+    for number, line in lines[1:]:
+        if any(line[len(header) :]):
+            raise InputError(
+                f"{path}: line {number} has {len(line)} cells under a header of {len(header)}; put a cell that holds "
+                f'"{delimiter}" in quotes'
+            )
+        cells = [unescape(cell) for cell in line[: len(header)]]
+        rows.append(cells + [""] * (len(header) - len(cells)))
+    return pd.DataFrame(rows, columns=header, dtype=object).astype(str)
