@@ -1,1 +1,5 @@
+"""Cohorts: tensors on demand."""
 
+from medtl.data.cohort import Cohort
+
+__all__ = ["Cohort"]

@@ -1,0 +1,81 @@
+"""Prepared pixels on disk: one .npy file a scan, whole or not used."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from platformdirs import user_cache_dir
+
+from medtl.files import atomic_write
+
+#: Rises whenever reading a file, or an entry's form, changes what comes out: older entries are then left unused.
+FORMAT = 1
+
+_CHECK_BYTES = 16
+_CHUNK_BYTES = 1 << 20
+
+
+def default_folder() -> Path:
+    """Where entries lie: MEDTL_CACHE, or the user's cache folder."""
+    return Path(os.environ.get("MEDTL_CACHE") or user_cache_dir("medtl"))
+
+
+def content_key(files: Sequence[Path]) -> str:
+    """32 hexadecimal digits of what stands in the files, in their order: BLAKE2b of their bytes, about 1 GB/s.
+
+    The bytes, not their date or path: a file changed in place is noticed, and one moved is still known.
+    """
+    key = hashlib.blake2b(digest_size=16)
+    for file in files:
+        with Path(file).open("rb") as stream:
+            n_bytes = 0
+            while chunk := stream.read(_CHUNK_BYTES):
+                key.update(chunk)
+                n_bytes += len(chunk)
+        key.update(b"|%d|" % n_bytes)  # so that bytes cannot move from one file to the next unseen
+    return key.hexdigest()
+
+
+def entry_path(folder: Path, content: str, recipe_digest: str) -> Path:
+    """The entry's place: the first two digits make a folder, so that no folder grows too large to list."""
+    return Path(folder) / f"v{FORMAT}" / content[:2] / f"{content}-{recipe_digest[:16]}.npy"
+
+
+def store(path: Path, pixels: np.ndarray) -> None:
+    """Write an entry: the array as .npy, and after it a checksum.
+
+    Raises:
+        InputError: the disk is full or the folder cannot be written.
+    """
+    pixels = np.ascontiguousarray(pixels)
+    with atomic_write(path) as part, part.open("wb") as stream:
+        np.save(stream, pixels)
+        stream.write(_checksum(pixels))
+
+
+def load(path: Path, check: bool = True) -> np.ndarray | None:
+    """The entry's array, mapped from disk and private to the process, or None where there is no entry or it is damaged.
+
+    Args:
+        path: from `entry_path`.
+        check: whether to read the pixels and compare their checksum; without, only that the file has its length.
+    """
+    try:
+        mapped = np.load(path, mmap_mode="c")  # "r" would be the same, but torch warns of arrays it may not write
+        with path.open("rb") as stream:
+            stream.seek(-_CHECK_BYTES, os.SEEK_END)
+            written, n_bytes = stream.read(), stream.tell()
+    except (OSError, ValueError, EOFError):  # what NumPy says of missing, short and foreign files
+        return None
+    pixels = np.asarray(mapped)
+    if n_bytes != mapped.offset + mapped.nbytes + _CHECK_BYTES or (check and _checksum(pixels) != written):
+        return None
+    return pixels
+
+
+def _checksum(pixels: np.ndarray) -> bytes:
+    return hashlib.blake2b(pixels.data, digest_size=_CHECK_BYTES).digest()
