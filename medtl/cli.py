@@ -19,6 +19,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -45,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if verb is not None and verb not in VERBS:
             raise InputError(f"medtl has no verb {verb!r}{_nearest(verb, VERBS)}: `medtl --help` lists them all")
-        typer.main.get_command(_app())(_one_value_a_flag(words), prog_name="medtl", standalone_mode=False)
+        call = typer.main.get_command(_app())(_one_value_a_flag(words), prog_name="medtl", standalone_mode=False)
+        if callable(call):  # no verb to call after --help or --version
+            call()
     except InputError as error:
         return _refuse(str(error))
     except (KeyboardInterrupt, typer.Abort):
@@ -134,8 +137,8 @@ def _function(verb: str) -> Callable[..., Any]:
     return getattr(importlib.import_module(f"medtl.verbs.{verb.replace('-', '_')}"), verb.replace("-", "_"))
 
 
-def _command(function: Callable[..., Any], by_place: Sequence[str]) -> Callable[..., None]:
-    """The function that Typer sees: the verb's arguments, and how its result is shown."""
+def _command(function: Callable[..., Any], by_place: Sequence[str]) -> Callable[..., Callable[[], None]]:
+    """The function that Typer sees: it takes the verb's arguments and gives the call to make."""
     helps = _argument_helps(function)
     parameters = [
         _parameter(parameter, name in by_place, helps.get(name, ""))
@@ -148,18 +151,21 @@ def _command(function: Callable[..., Any], by_place: Sequence[str]) -> Callable[
         annotation = Annotated[bool, typer.Option(f"--{name}", help=says)]
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation))
 
-    def command(**arguments: Any) -> None:
-        as_json = arguments.pop("json")
-        progress.set_mode("json" if as_json else "quiet" if arguments.pop("quiet") else "auto")
-        arguments.pop("quiet", None)
-        with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-            result = function(**arguments)
-        if as_json:
-            print(json.dumps(_plain(result), indent=2, ensure_ascii=False, allow_nan=False))
+    def command(**arguments: Any) -> Callable[[], None]:
+        as_json, quiet = arguments.pop("json"), arguments.pop("quiet")
+        return partial(_call, function, arguments, "json" if as_json else "quiet" if quiet else "auto")
 
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return command
+
+
+def _call(function: Callable[..., Any], arguments: dict[str, Any], mode: progress.Mode) -> None:
+    progress.set_mode(mode)
+    with contextlib.redirect_stdout(sys.stderr) if mode == "json" else contextlib.nullcontext():
+        result = function(**arguments)
+    if mode == "json":
+        print(json.dumps(_plain(result), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def _parameter(parameter: inspect.Parameter, by_place: bool, says: str) -> inspect.Parameter:
