@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from medtl.errors import InputError
-from medtl.files import atomic_write
+from medtl.files import atomic_write, refuse_existing
 
 SCHEMA_VERSION = 1
 TASKS = ("binary", "multiclass", "multilabel")
@@ -106,3 +106,21 @@ def without_paths(value: Any) -> Any:
     ):
         return "(path)"
     return value
+
+
+def may_replace(out: str | Path, marker: str, what: str, force: bool) -> Path:
+    """`out`, which does not exist, or which `force` may replace because it is what it replaces.
+
+    Args:
+        out: a folder to be written.
+        marker: the file that tells that it is one of ours.
+        what: the kind of folder, with its article, for the message.
+        force: replace it.
+
+    Raises:
+        InputError: it exists and `force` was not given, or it is some other folder, whose files must not go.
+    """
+    out = refuse_existing(out, force)
+    if out.is_file() or (out.is_dir() and not (out / marker).is_file() and any(out.iterdir())):
+        raise InputError(f"{out} is not {what}, so it is not replaced: choose another name with -o")
+    return out

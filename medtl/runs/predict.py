@@ -9,9 +9,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from medtl.errors import InputError
+from medtl.progress import track
+from medtl.runs.rows import pixels_of, prediction_rows
+
 if TYPE_CHECKING:
+    import pandas as pd
 
     from medtl.data import Cohort
+    from medtl.runs.run import Run
+    from medtl.scans import Manifest
 
 INSTANCES = (
     64  # pictures or slices in one forward pass: the same for everyone, so that a prediction does not depend on it
@@ -27,7 +34,7 @@ def outputs(classifier: nn.Module, cohort: Cohort) -> tuple[np.ndarray, np.ndarr
     logits, features = [], []
     device = next(classifier.parameters()).device
     with torch.inference_mode():
-        for scans in batches(cohort.bag_sizes):
+        for scans in track(list(batches(cohort.bag_sizes)), "Classifying scans"):
             pixels = [torch.from_numpy(np.asarray(cohort.pixels(i), np.float32)) for i in scans]
             bag = torch.repeat_interleave(torch.arange(len(scans)), torch.tensor([len(p) for p in pixels]))
             stacked = torch.cat(pixels).to(device, memory_format=torch.channels_last)
@@ -37,6 +44,28 @@ def outputs(classifier: nn.Module, cohort: Cohort) -> tuple[np.ndarray, np.ndarr
     if not logits:
         return np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32)
     return np.concatenate(logits), np.concatenate(features)
+
+
+def predict(run: Run, manifest: Manifest, which: str) -> pd.DataFrame:
+    """Predictions of one model of a Run; see `Run.predict`."""
+    from medtl.data import Cohort
+
+    rows = list(manifest)
+    trust, usable = run.trust(which), [row for row in rows if row.status == "ok"]
+    given: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    failed: dict[str, str] = {}
+    try:
+        cohort = Cohort(manifest.usable.without_labels(), run.recipe) if usable else None
+    except InputError:  # a cohort of nothing is refused; predictions.csv has a row for each scan even then
+        failed = {row.scan_id: pixels_of(row, run.recipe)[1] for row in usable}
+        if not all(failed.values()):
+            raise
+    else:
+        if cohort is not None:
+            logits, features = run.outputs(cohort, which)
+            given = dict(zip(cohort.scan_id.tolist(), zip(logits, features, strict=True), strict=True))
+            failed = cohort.failed
+    return prediction_rows(rows, run.classes, trust, given, failed)
 
 
 def batches(bag_sizes: Iterable[int], instances: int = INSTANCES) -> Iterator[list[int]]:

@@ -33,9 +33,18 @@ from safetensors.torch import save as bytes_from_tensors
 from torch import Tensor, nn
 
 from medtl.errors import InputError
-from medtl.files import atomic_write, refuse_existing
+from medtl.files import atomic_write
 from medtl.intensity import Recipe
-from medtl.runs.layout import MODEL, SCHEMA_VERSION, plain, read_facts, weights_file, what_is_wrong, without_paths
+from medtl.runs.layout import (
+    MODEL,
+    SCHEMA_VERSION,
+    may_replace,
+    plain,
+    read_facts,
+    weights_file,
+    what_is_wrong,
+    without_paths,
+)
 from medtl.runs.layout import write_json as _write_json
 from medtl.runs.provenance import medtl_version, provenance
 from medtl.trust import Trust
@@ -44,6 +53,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from medtl.data import Cohort
+    from medtl.models import Classifier
     from medtl.scans import Manifest
 
 
@@ -111,8 +121,8 @@ class Run:
         """What was handed over, why, and whether to warn; empty for a Run that had nothing to decide."""
         return self.facts.get("decision") or {}
 
-    def trust(self, which: str = MODEL) -> Trust | None:
-        """What was fitted for trust in this model, or None where nothing was.
+    def trust(self, which: str = MODEL) -> Trust:
+        """What was fitted for trust in this model; where nothing was, one that leaves its probabilities as they are.
 
         Raises:
             InputError: it was fitted for other weights.
@@ -120,7 +130,7 @@ class Run:
         name = self._name(which)
         state = dict(self._trust.get(name) or {})
         if not state:
-            return None
+            return Trust(task=self.task)
         if state.pop("weights", None) != self.facts["models"][name]:
             raise InputError(f"{self.path / 'trust.json'} was fitted for other weights: copy the whole Run again")
         return Trust.from_dict(state)
@@ -150,7 +160,7 @@ class Run:
         except SafetensorError as error:
             raise InputError(f"{file} holds no safetensors weights: copy the whole Run again") from error
 
-    def classifier(self, which: str = MODEL) -> nn.Module:
+    def classifier(self, which: str = MODEL) -> Classifier:
         """The classifier with its weights, in evaluation mode, on the CPU.
 
         Raises:
@@ -261,7 +271,8 @@ def write_run(
             log.to_csv(part, index=False)
     if features is not None:
         with atomic_write(path / "features.npz") as part, part.open("wb") as stream:
-            np.savez_compressed(stream, **{name: _unpickled(array) for name, array in features.items()})
+            arrays: dict[str, Any] = {name: _unpickled(array) for name, array in features.items()}
+            np.savez_compressed(stream, **arrays)
     _write_json(path / "run.json", complete)
     return Run.load(path)
 
@@ -293,16 +304,14 @@ def change_run(
         _write_json(run.path / "trust.json", state)
         _write_json(run.path / "run.json", complete)
         return Run.load(run.path)
-    out = refuse_existing(out, force)
+    out = may_replace(out, "run.json", "a Run", force)
     ignore = shutil.ignore_patterns("*checkpoint*", ".*", "run.json", "trust.json")
     with atomic_write(out) as part:
         shutil.copytree(run.path, part, ignore=ignore)
         _write_json(part / "trust.json", state)
         _write_json(part / "run.json", complete)
-        if out.is_dir() and not out.is_symlink():
+        if out.is_dir():
             shutil.rmtree(out)
-        else:
-            out.unlink(missing_ok=True)
     return Run.load(out)
 
 

@@ -1,0 +1,166 @@
+"""An exported model, run by ONNX Runtime. No torch here: a hospital's machine needs none."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnxruntime
+
+from medtl.errors import InputError
+from medtl.intensity import Recipe
+from medtl.progress import track
+from medtl.runs.rows import pixels_of, prediction_rows
+from medtl.trust import Trust, apply_trust
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from medtl.scans import Manifest, Row
+
+SCHEMA_VERSION = 1
+MODEL = "model.onnx"
+DESCRIPTION = "medtl.json"
+
+
+@dataclass(frozen=True)
+class Export:
+    """An exported model on the disk, ready to predict.
+
+    Attributes:
+        path: its folder.
+        facts: medtl.json.
+        recipe: how pixels become input.
+        trust: calibrator, threshold, conformal sets, out-of-distribution.
+        session: ONNX Runtime's, on all cores.
+    """
+
+    path: Path
+    facts: dict[str, Any]
+    recipe: Recipe
+    trust: Trust
+    session: onnxruntime.InferenceSession
+
+    @classmethod
+    def load(cls, path: str | Path | Export) -> Export:
+        """Read an export's folder, or the .onnx file in it.
+
+        Raises:
+            InputError: it is no export, a file is missing, damaged or exchanged, or a newer medtl wrote it.
+        """
+        if isinstance(path, Export):
+            return path
+        path = Path(path)
+        folder = path.parent if path.suffix.lower() == ".onnx" else path
+        facts = _facts(folder / DESCRIPTION)
+        model = path if path != folder else folder / facts["model"]["file"]
+        return cls(
+            folder,
+            facts,
+            Recipe.from_dict(facts["recipe"]),
+            Trust.from_dict(facts["trust"]),
+            _session(model, facts["model"]["sha256"]),
+        )
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes, in the order of the logits."""
+        return list(self.facts["classes"])
+
+    @property
+    def task(self) -> str:
+        """One of "binary", "multiclass", "multilabel"."""
+        return str(self.facts["task"])
+
+    def outputs(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels float32 (instances, C, H, W) of one scan -> logits (1, K), features (1, F), float32."""
+        logits, features = self.session.run(["logits", "features"], {"pixels": pixels})
+        return logits, features
+
+    def probabilities(self, logits: np.ndarray, features: np.ndarray) -> np.ndarray:
+        """Logits (N, K) and features (N, F) -> calibrated probabilities (N, K)."""
+        return apply_trust(self.trust, logits, features).probabilities
+
+    def predict(self, manifest: Manifest) -> pd.DataFrame:
+        """Predictions in the columns of predictions.csv, one row a scan, in the manifest's order.
+
+        A scan that was set aside or cannot be read has its row too, with its status and reason.
+        """
+        rows = list(manifest)
+        usable = [row for row in rows if row.status == "ok"]
+        given: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+        failed: dict[str, str] = {}
+        for row, (pixels, reason) in track(_ahead(usable, self.recipe), "Classifying scans", total=len(usable)):
+            if pixels is None:
+                failed[row.scan_id] = reason
+            else:
+                logits, features = self.outputs(pixels)
+                given[row.scan_id] = logits[0], features[0]
+        return prediction_rows(rows, self.classes, self.trust, given, failed)
+
+
+def _ahead(rows: Sequence[Row], recipe: Recipe) -> Iterator[tuple[Row, tuple[np.ndarray | None, str]]]:
+    """Each row with its pixels, read a few scans ahead on other threads (decoders let go of Python's lock)."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        waiting: deque[tuple[Row, Future[tuple[np.ndarray | None, str]]]] = deque()
+        for row in rows:
+            waiting.append((row, pool.submit(pixels_of, row, recipe)))
+            if len(waiting) > 2 * (os.cpu_count() or 1):
+                first, pixels = waiting.popleft()
+                yield first, pixels.result()
+        for first, pixels in waiting:
+            yield first, pixels.result()
+
+
+def _facts(file: Path) -> dict[str, Any]:
+    """medtl.json, checked."""
+    try:
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        version = facts["schema_version"]
+    except OSError as error:
+        raise InputError(
+            f"{file.parent} is not an export, {file.name} is missing: give the folder that `medtl export -o` wrote"
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{file} is damaged: copy the export again, or `medtl export` it again") from error
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{file} has schema version {version} and this medtl reads {SCHEMA_VERSION}: "
+            f"use the medtl that wrote it ({facts.get('medtl', 'unknown')})"
+        )
+    if (
+        not {"classes", "task", "recipe", "trust", "model"} <= facts.keys()
+        or not {"file", "sha256"} <= facts["model"].keys()
+    ):
+        raise InputError(f"{file} is damaged: copy the export again, or `medtl export` it again")
+    return facts
+
+
+def _session(model: Path, sha256: str) -> onnxruntime.InferenceSession:
+    """The model's session, if the file is the one that medtl.json describes."""
+    try:
+        content = model.read_bytes()
+    except OSError as error:
+        raise InputError(f"{model} cannot be read: copy the whole export again") from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise InputError(
+            f"{model} is not the model that {DESCRIPTION} beside it describes (damaged or exchanged): "
+            "copy the whole export again"
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = os.cpu_count() or 1
+    options.log_severity_level = 3  # errors only: warnings are for those who made the graph
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises several kinds of its own, all of which mean this
+        raise InputError(
+            f"{model} cannot be run by ONNX Runtime {onnxruntime.__version__}: install a newer onnxruntime"
+        ) from error

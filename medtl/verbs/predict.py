@@ -1,0 +1,87 @@
+"""`medtl predict`: a Run or an exported model on scans, to predictions.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from medtl.exports.runtime import Export
+    from medtl.runs.run import Run
+    from medtl.scans import Manifest
+
+
+def predict(
+    run_or_export: Path | str | Run | Export,
+    scans: Sequence[Path | str | Manifest],
+    out: Path | str | None = None,
+    force: bool = False,
+) -> pd.DataFrame:
+    """Classify scans with a Run or an exported model, and say of each how sure the answer is.
+
+    Args:
+        run_or_export: the folder that `medtl adapt` or `medtl export` wrote, or its .onnx file.
+        scans: folders, files or manifests.
+        out: predictions.csv, one row a scan; one that cannot be read has its row too, with the reason.
+        force: replace `out` where it exists.
+
+    Returns:
+        The table: scan_id, patient, p_<class> ..., prediction, prediction_set, in_distribution, refer, status, reason.
+
+    Raises:
+        InputError: it is neither a Run nor an export, there are no scans, or `out` exists.
+    """
+    from medtl import progress
+    from medtl.files import refuse_existing
+    from medtl.runs.rows import write_predictions
+    from medtl.scans import Manifest
+    from medtl.verbs._cohorts import manifest_of
+
+    if out is not None:
+        refuse_existing(out, force)
+    model = _model(run_or_export)
+    several = [scans] if isinstance(scans, str | Path | Manifest) else scans
+    frame = model.predict(Manifest.concat([manifest_of(some) for some in several]))
+    if (decision := model.facts.get("decision") or {}).get("warn"):
+        progress.warn(decision.get("sentence", ""))
+    if out is None:
+        progress.table([{str(key): value for key, value in row.items()} for row in frame.to_dict("records")])
+    else:
+        write_predictions(frame, out)
+    progress.say(_summary(frame) + ("" if out is None else f" -> {out}"))
+    return frame
+
+
+def _summary(frame: pd.DataFrame) -> str:
+    """One line: how many scans of which class, how many for a second look, how many that could not be used."""
+    classified = frame[frame["status"] == "ok"]
+    counts = classified["prediction"].value_counts()
+    parts = [f"{number} {name}" for name, number in counts.items()]
+    parts.append(f"{int(classified['refer'].astype(bool).sum())} to refer to a reader")
+    if unused := len(frame) - len(classified):
+        parts.append(f"{unused} not classified (see the column reason)")
+    return f"{len(frame)} scans: {', '.join(parts)}"
+
+
+def _model(given: Path | str | Run | Export) -> Run | Export:
+    """A Run or an Export; torch is imported for a Run only.
+
+    Raises:
+        InputError: it is neither.
+    """
+    if not isinstance(given, str | Path):
+        return given
+    path = Path(given)
+    if path.suffix.lower() == ".onnx" or any((path / name).is_file() for name in ("medtl.json", "model.onnx")):
+        from medtl.exports.runtime import Export
+
+        return Export.load(path)
+    from medtl.runs.layout import read_facts
+
+    read_facts(path)  # says what is wrong before torch is imported
+    from medtl.runs.run import Run
+
+    return Run.load(path)
