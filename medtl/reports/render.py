@@ -1,0 +1,172 @@
+"""From what was measured to one HTML file that opens with no network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from medtl.reports import examples, figures
+from medtl.reports.contents import ModelResult, ReportData
+from medtl.reports.drawing import picture_uri, svg
+from medtl.reports.palette import VERDICTS, model_colours
+
+A_PATH = re.compile(r"(?<![\w.:/<])(?:~|[A-Za-z]:)?[/\\](?:[\w.+@ -]+[/\\])*[\w.+@-]+(?:[/\\])?")
+
+
+def render(data: ReportData) -> str:
+    """The report as HTML: styles, figures and pictures inside, no script, no address of anywhere else."""
+    page = Environment(
+        loader=PackageLoader("medtl.reports", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    page.filters.update(num=number, percent=percent, tidy=tidy, excess=excess)
+    main = data.handed_over
+    return page.get_template("report.html.j2").render(
+        data=data,
+        main=main,
+        verdict=VERDICTS[data.verdict],
+        colours=model_colours([m.name for m in data.models]),
+        site_names=list(dict.fromkeys(str(s) for s in data.site)),
+        shares=_shares(data),
+        confusion=_confusion(data),
+        figures=_figures(data),
+        examples=[_example(e) for e in data.examples],
+        signals=_signals(data.decision.get("signals", {})),
+        config=_as_text(data.config),
+        recipe=_as_text(data.recipe),
+        provenance=_as_text(data.provenance),
+    )  # fmt: skip
+
+
+def number(value: float | None, digits: int = 2) -> Markup:
+    """A number to read, with the whole number for machines in `value`: the table is checked against metrics.json."""
+    if value is None or not np.isfinite(value):
+        return Markup("–")
+    return Markup(f'<data value="{float(value)!r}">{value:.{digits}f}</data>')
+
+
+def excess(value: float | None, digits: int = 2) -> Markup:
+    """As `number`; below 0, which is as good as perfect, it reads as 0."""
+    shown = number(value, digits)
+    return shown if value is None or not value < 0 else Markup(f'<data value="{float(value)!r}">{0:.{digits}f}</data>')
+
+
+def percent(value: float | None) -> Markup:
+    """As `number`, read as a percentage."""
+    if value is None or not np.isfinite(value):
+        return Markup("–")
+    return Markup(f'<data value="{float(value)!r}">{100 * value:.0f}&#8239;%</data>')
+
+
+def tidy(text: object) -> str:
+    """Free text with local paths taken out: where a file lies is nobody's business but the machine's."""
+    return A_PATH.sub("(a local path)", str(text))
+
+
+def _shares(data: ReportData) -> list[tuple[str, int]]:
+    if data.label.ndim == 2:
+        return [(name, int(np.nansum(data.label[:, k]))) for k, name in enumerate(data.classes)]
+    return [(name, int((data.label == k).sum())) for k, name in enumerate(data.classes)]
+
+
+def _confusion(data: ReportData) -> list[list[int]] | None:
+    """Rows: what it is; columns: what the handed-over model says. None for several labels a scan."""
+    if data.label.ndim == 2:
+        return None
+    k = len(data.classes)
+    answer = answers(data.handed_over)
+    table = np.zeros((k, k), dtype=int)
+    np.add.at(table, (data.label, answer), 1)
+    return table.tolist()
+
+
+def answers(model: ModelResult) -> np.ndarray:
+    """(N,) class numbers: at the threshold where there are two classes and there is one, else the top class."""
+    threshold = model.metrics.get("threshold")
+    if model.probabilities.shape[1] == 2 and isinstance(threshold, (int, float)):
+        return (model.probabilities[:, 1] >= threshold).astype(int)
+    return model.probabilities.argmax(axis=1)
+
+
+def _figures(data: ReportData) -> dict[str, Any]:
+    drawn: dict[str, Any] = {
+        "roc": Markup(svg(figures.roc(data), "roc", "ROC curves of the compared models")),
+        "sites": Markup(svg(figures.sites(data), "sites", "AUROC and interval by site and model")),
+        "reliability": [
+            (m.name, Markup(svg(figures.reliability(m, data), f"rel{i}", f"Reliability of {m.name}")))
+            for i, m in enumerate(data.models)
+        ],
+    }
+    if data.projection is not None:
+        for when in ("before", "after"):
+            text = f"Features of both sites {when} adaptation"
+            drawn[when] = Markup(svg(figures.features(data.projection, when), when, text))
+    if data.log is not None and len(data.log) > 1:
+        drawn["losses"] = Markup(svg(figures.losses(data.log), "losses", "Losses by step"))
+        if "domain_accuracy" in data.log and data.log["domain_accuracy"].notna().sum() > 1:
+            drawn["discriminator"] = Markup(
+                svg(figures.discriminator(data.log), "disc", "Accuracy of the domain discriminator by step")
+            )
+    return drawn
+
+
+def _example(example: Any) -> dict[str, Any]:
+    return {
+        "scan": picture_uri(examples.picture(example)),
+        "map": None if example.saliency is None else picture_uri(examples.overlay(example)),
+        "about": example,
+    }
+
+
+def _signals(signals: Mapping[str, Any]) -> list[tuple[str, Markup]]:
+    rows = []
+    for name, value in signals.items():
+        if isinstance(value, bool):
+            shown = Markup("yes" if value else "no")
+        elif isinstance(value, (int, float)):
+            shown = number(float(value), 3 if isinstance(value, float) else 0)
+        elif (
+            isinstance(value, Sequence)
+            and not isinstance(value, str)
+            and all(isinstance(v, (int, float)) for v in value)
+        ):
+            shown = Markup(", ").join(number(float(v), 3) for v in value)
+        elif isinstance(value, Mapping):
+            rows += [(f"{name}: {inner}", shown) for inner, shown in _signals(value)]
+            continue
+        else:
+            shown = escape(tidy(value))
+        rows.append((name.replace("_", " "), shown))
+    return rows
+
+
+def _as_text(value: Mapping[str, Any]) -> str:
+    if not value:
+        return ""
+    return tidy_lines(yaml.safe_dump(_plain(value), sort_keys=False, allow_unicode=True, width=88))
+
+
+def tidy_lines(text: str) -> str:
+    """`tidy`, line by line."""
+    return "\n".join(tidy(line) for line in text.splitlines())
+
+
+def _plain(value: Any) -> Any:
+    """Only what YAML writes in one plain way; long lists are cut."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        kept = [_plain(v) for v in list(value)[:12]]
+        return kept if len(value) <= 12 else [*kept, f"... {len(value)} in all"]
+    if isinstance(value, np.generic):
+        return value.item()
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)
