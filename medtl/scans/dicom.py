@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import pydicom
@@ -104,6 +104,10 @@ def read_header(path: str | Path) -> Header:
         file.seek(0)
         dataset = pydicom.dcmread(file, force=True, stop_before_pixels=True, specific_tags=list(TAGS))
         header = _header(dataset)
+        if not header.rows and (
+            not header.sop_class or header.sop_class.startswith("1.2.840.10008.")
+        ):  # cut in the UID
+            raise ScanError("the header ends before it says what the file is: the file is cut off")
         if header.kind == "image":
             if header.rows < 1 or header.columns < 1:
                 raise ScanError("the header ends before it says how large the picture is: the file is cut off")
@@ -168,8 +172,7 @@ def _in_plain_words() -> Iterator[None]:
 
 
 def _header(dataset: pydicom.Dataset) -> Header:
-    meta = getattr(dataset, "file_meta", None) or {}
-    sop_class = UID(str(dataset.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or ""))
+    sop_class = _sop_class(dataset)
     position = numbers(dataset, "ImagePositionPatient", 3)
     orientation = numbers(dataset, "ImageOrientationPatient", 6)
     return Header(
@@ -192,6 +195,11 @@ def _header(dataset: pydicom.Dataset) -> Header:
         transfer_syntax=syntax_of(dataset).name,
         burned_in=_burned_in(dataset),
     )
+
+
+def _sop_class(dataset: pydicom.Dataset) -> UID:
+    meta = getattr(dataset, "file_meta", None) or {}
+    return UID(str(dataset.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID") or ""))
 
 
 def _kind(sop_class: UID, dataset: pydicom.Dataset) -> str:
@@ -224,14 +232,14 @@ def _refuse_cut_off(file: BinaryIO, dataset: pydicom.Dataset, header: Header) ->
     """Follow the pixel data to its end; pydicom stopped just before it."""
     if syntax_of(dataset).is_deflated:
         return  # its pixels are inside a compressed stream: reading them tells
-    order = "little" if syntax_of(dataset).is_little_endian else "big"
+    order: Literal["little", "big"] = "little" if dataset.original_encoding[1] else "big"
     size = Path(file.name).stat().st_size
     at = file.tell()
     start = file.read(12)
     if len(start) < 8 or start[:2] != (b"\xe0\x7f" if order == "little" else b"\x7f\xe0"):
         raise ScanError("the file ends before its pixels begin: it is cut off, copy or export it again")
-    implicit = syntax_of(dataset).is_implicit_VR
-    length = int.from_bytes(start[4:8] if implicit else start[8:12], order)  # type: ignore[arg-type]
+    implicit = start[4:6] not in (b"OB", b"OW", b"OF", b"OD", b"UN")  # as found, whatever the transfer syntax says
+    length = int.from_bytes(start[4:8] if implicit else start[8:12], order)
     at += 8 if implicit else 12
     if length != 0xFFFFFFFF:
         if at + length > size:
@@ -252,13 +260,11 @@ def _read_whole(path: Path) -> pydicom.Dataset:
         if not is_dicom(file.read(132)):
             raise ScanError("not a DICOM file")
     dataset = pydicom.dcmread(path, force=True)
-    header = _header(dataset)
-    if header.kind != "image":
-        raise ScanError(f"not an image ({header.kind})")
-    if header.rows < 1 or header.columns < 1:
-        raise ScanError("the header ends before it says how large the picture is: the file is cut off")
-    if not any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        raise ScanError("the file ends before its pixels begin: it is cut off, copy or export it again")
+    complete = any(keyword in dataset for keyword in ("PixelData", "FloatPixelData", "DoubleFloatPixelData"))
+    kind = _kind(_sop_class(dataset), dataset)
+    if kind != "image" or not complete:
+        read_header(path)  # which says what a file cut off lacks
+        raise ScanError(f"not an image ({kind})" if kind != "image" else CUT_OFF)
     return dataset
 
 

@@ -122,6 +122,10 @@ def _decode(dataset: pydicom.Dataset, path: Path) -> np.ndarray:
 def _decode_by_itk(dataset: pydicom.Dataset, path: Path, error: Exception) -> np.ndarray:
     """Real values by SimpleITK, for JPEG of 12 bits; any other failure is the file's own."""
     name = syntax_of(dataset).name
+    if not syntax_of(dataset).is_encapsulated:
+        raise ScanError(
+            "the file has fewer pixels than its header says: it is cut off, copy or export it again"
+        ) from error
     if "12-bit" not in str(error):
         raise ScanError(
             f"the pixels cannot be decoded ({name}): the file is cut off or damaged, export it again"
