@@ -7,6 +7,10 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
+from medtl.models.output import Output
+
+__all__ = ["Batch", "Method", "Output", "Step"]
+
 
 class Batch(NamedTuple):
     """What the loop deals for one role."""
@@ -17,14 +21,6 @@ class Batch(NamedTuple):
     site: Tensor  # (N,) site number
     row: Tensor  # (N,) row of its cohort: weights, pseudo-labels, edges of a graph
     strong: Tensor | None = None  # a second, stronger view, where the method asks for one
-
-
-class Output(NamedTuple):
-    """What the classifier gives for a Batch."""
-
-    features: Tensor  # (N, F) pooled over the bag
-    embedding: Tensor  # (N, E) after the bottleneck: what is aligned
-    logits: Tensor  # (N, K)
 
 
 class Step(NamedTuple):
@@ -47,6 +43,10 @@ class Method(nn.Module):
     def __init__(self, classifier: nn.Module) -> None:
         super().__init__()
         self.classifier = classifier
+
+    def forward(self, batch: Batch) -> Output:
+        """The classifier's output for a batch."""
+        return self.classifier(batch.pixels, batch.bag, len(batch.row))
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """The parameters that each kind of step moves."""

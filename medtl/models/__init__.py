@@ -1,1 +1,7 @@
+"""Backbones, heads and pooling over a bag."""
 
+from medtl.models.backbones import DEFAULT, create_backbone
+from medtl.models.classifier import Classifier
+from medtl.models.output import Output
+
+__all__ = ["DEFAULT", "Classifier", "Output", "create_backbone"]
