@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,15 +47,15 @@ def entry_path(folder: Path, content: str, recipe_digest: str) -> Path:
 
 
 def store(path: Path, pixels: np.ndarray) -> None:
-    """Write an entry: the array as .npy, and after it a checksum.
+    """Write an entry: the array as .npy, and after it a checksum of all of it.
 
     Raises:
         InputError: the disk is full or the folder cannot be written.
     """
-    pixels = np.ascontiguousarray(pixels)
-    with atomic_write(path) as part, part.open("wb") as stream:
-        np.save(stream, pixels)
-        stream.write(_checksum(pixels))
+    entry = io.BytesIO()
+    np.save(entry, pixels)
+    with atomic_write(path) as part:
+        part.write_bytes(entry.getvalue() + _checksum(entry.getbuffer()))
 
 
 def load(path: Path, check: bool = True) -> np.ndarray | None:
@@ -62,20 +63,18 @@ def load(path: Path, check: bool = True) -> np.ndarray | None:
 
     Args:
         path: from `entry_path`.
-        check: whether to read the pixels and compare their checksum; without, only that the file has its length.
+        check: whether to read all of it and compare its checksum, as must be done once.
     """
     try:
-        mapped = np.load(path, mmap_mode="c")  # "r" would be the same, but torch warns of arrays it may not write
-        with path.open("rb") as stream:
-            stream.seek(-_CHECK_BYTES, os.SEEK_END)
-            written, n_bytes = stream.read(), stream.tell()
+        if check:
+            content = memoryview(path.read_bytes())
+            if _checksum(content[:-_CHECK_BYTES]) != content[-_CHECK_BYTES:]:
+                return None
+        mapped = np.load(path, mmap_mode="c")  # "r" would do, but torch warns of arrays that it may not write
     except (OSError, ValueError, EOFError):  # what NumPy says of missing, short and foreign files
         return None
-    pixels = np.asarray(mapped)
-    if n_bytes != mapped.offset + mapped.nbytes + _CHECK_BYTES or (check and _checksum(pixels) != written):
-        return None
-    return pixels
+    return np.asarray(mapped)
 
 
-def _checksum(pixels: np.ndarray) -> bytes:
-    return hashlib.blake2b(pixels.data, digest_size=_CHECK_BYTES).digest()
+def _checksum(content: memoryview) -> bytes:
+    return hashlib.blake2b(content, digest_size=_CHECK_BYTES).digest()

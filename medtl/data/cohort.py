@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import joblib
 import numpy as np
 
-from medtl import scans
 from medtl.data import cache as entries
 from medtl.errors import InputError, ScanError
 from medtl.intensity import Recipe
 from medtl.progress import track
 from medtl.scans import Manifest, Row
+from medtl.scans.read import read
 
 #: A process may map 65,530 files (Linux's vm.max_map_count); half of them are left to others.
 _MOST_MAPS = 32_000
+
+#: Two copies of one file have one entry, and `atomic_write` tells processes apart, not threads.
+_writing = threading.Lock()
 
 
 class Cohort:
@@ -187,18 +191,21 @@ class Cohort:
 def _entry(row: Row, recipe: Recipe, folder: Path) -> tuple[Path | None, int, str]:
     """The scan's cache entry, made where it is missing or damaged; its instances; why there is none."""
     try:
-        path = entries.entry_path(folder, entries.content_key(row.files or (Path(row.path),)), recipe.digest)
-        pixels = entries.load(path)
-        if pixels is None:
-            pixels = recipe(scans.read(row))
-            entries.store(path, pixels)
-        return path, len(pixels), ""
-    except ScanError as error:
-        return None, 0, str(error)
+        content = entries.content_key(row.files)
     except FileNotFoundError:
         return None, 0, "the file is not where the manifest says: index the folder again"
-    except PermissionError:
-        return None, 0, "the file may not be read: ask for permission"
+    except OSError as error:
+        return None, 0, f"the file cannot be read ({error.strerror}): see whether its disk is well and open to you"
+    path = entries.entry_path(folder, content, recipe.digest)
+    try:
+        pixels = entries.load(path)
+        if pixels is None:
+            pixels = recipe(read(row))
+            with _writing:
+                entries.store(path, pixels)
+    except ScanError as error:
+        return None, 0, str(error)
+    return path, len(pixels), ""
 
 
 def _without_repeats(cohorts: Sequence[Cohort]) -> list[Cohort]:

@@ -1,0 +1,98 @@
+"""An entry is whole or not used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medtl.data import cache
+from medtl.errors import InputError
+
+PIXELS = np.random.default_rng(0).normal(size=(3, 1, 16, 16)).astype(np.float32)
+
+
+def test_what_is_stored_is_loaded_mapped_and_private(tmp_path: Path) -> None:
+    path = cache.entry_path(tmp_path, "ab" * 16, "f" * 64)
+    assert cache.load(path) is None
+    cache.store(path, PIXELS)
+    assert path.is_relative_to(tmp_path / f"v{cache.FORMAT}" / "ab")
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == [path]
+    loaded = cache.load(path)
+    assert loaded is not None
+    np.testing.assert_array_equal(loaded, PIXELS)
+    np.testing.assert_array_equal(np.load(path), PIXELS)  # any program reads it
+    loaded[0] = 7  # torch must be able to take it as it is ...
+    again = cache.load(path)
+    assert again is not None
+    np.testing.assert_array_equal(again, PIXELS)  # ... and the disk stays as it was
+
+
+@settings(max_examples=150, deadline=None)
+@given(place=st.integers(0, 3215), change=st.integers(1, 255), cut=st.booleans())
+def test_an_entry_cut_off_or_changed_anywhere_is_not_used(tmp_path_factory, place: int, change: int, cut: bool) -> None:
+    path = tmp_path_factory.mktemp("damaged") / "entry.npy"
+    cache.store(path, PIXELS)
+    damaged = bytearray(path.read_bytes())
+    assert len(damaged) == 3216
+    damaged[place] ^= change
+    path.write_bytes(damaged[:place] if cut else damaged)
+    assert cache.load(path) is None
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 4000, b"hello", b"\x93NUMPY", b"\x80\x04K\x01."])
+def test_a_foreign_file_is_not_used(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "entry.npy"
+    path.write_bytes(content)
+    assert cache.load(path) is None
+    assert cache.load(path, check=False) is None
+
+
+def test_the_key_follows_the_bytes_and_nothing_else(tmp_path: Path) -> None:
+    first, second = tmp_path / "a.png", tmp_path / "b.dcm"
+    first.write_bytes(b"one" * 100)
+    second.write_bytes(b"two" * 100)
+    key = cache.content_key([first])
+    assert len(key) == 32 and int(key, 16) >= 0
+    first.touch()
+    moved = first.rename(tmp_path / "c.png")
+    assert cache.content_key([moved]) == key
+    keys = {cache.content_key(files) for files in ([moved], [second], [moved, second], [second, moved])}
+    assert len(keys) == 4
+    moved.write_bytes(b"one" * 99 + b"onE")  # as long as before
+    assert cache.content_key([moved]) != key
+
+
+@given(parts=st.lists(st.binary(max_size=6), min_size=2, max_size=4))
+def test_bytes_cannot_move_between_files_unseen(parts: list[bytes], tmp_path_factory) -> None:
+    folder = tmp_path_factory.mktemp("parts")
+    files = [folder / str(number) for number in range(len(parts))]
+    for file, part in zip(files, parts, strict=True):
+        file.write_bytes(part)
+    whole = folder / "whole"
+    whole.write_bytes(b"".join(parts))
+    assert cache.content_key(files) != cache.content_key([whole])
+
+
+def test_the_folder_is_the_variables_or_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("MEDTL_CACHE", str(tmp_path))
+    assert cache.default_folder() == tmp_path
+    monkeypatch.delenv("MEDTL_CACHE")
+    assert cache.default_folder().name == "medtl"
+
+
+def test_a_full_disk_is_said_in_one_sentence_and_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        with path.open("wb") as stream:
+            stream.write(content[:50])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(InputError, match="the disk is full"):
+        cache.store(tmp_path / "entry.npy", PIXELS)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,149 @@
+"""A recipe is a value: the same pixels from the same scan, for as long as its file says so."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from medtl.errors import InputError, ScanError
+from medtl.intensity import RECIPES, Recipe, Step
+from medtl.scans import Scan
+
+RANDOM = np.random.default_rng(1)
+
+
+def a_scan(name: str) -> Scan:
+    """A scan such as the recipe is made for."""
+    if name in ("mr", "ct", "ct-lung", "ct-bone"):
+        pixels = RANDOM.normal(0, 300, (30, 60, 50)).astype(np.float32)
+        return Scan(pixels, np.diag([3.0, 1, 1, 1]), spacing=(3.0, 1.0, 1.0))
+    colour = (3,) if name == "colour" else ()
+    return Scan(RANDOM.integers(0, 256, (1, 90, 70, *colour)).astype(np.float32), header={"bits": 8})
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_gives_network_input_and_the_same_again(name: str) -> None:
+    scan = a_scan(name)
+    recipe = replace(RECIPES[name], size=32)
+    pixels = recipe(scan)
+    instances = 16 if len(scan.pixels) > 1 else 1
+    assert pixels.shape == (instances, 3 if name == "colour" else 1, 32, 32)
+    assert pixels.dtype == np.float32
+    assert pixels.flags.c_contiguous
+    assert pixels.min() >= -1 and pixels.max() <= 1 and pixels.std() > 0.05
+    np.testing.assert_array_equal(pixels, recipe(scan))
+    saved = json.loads(json.dumps(recipe.to_dict()))
+    again = Recipe.from_dict(saved)
+    assert again == recipe
+    assert again.digest == recipe.digest
+    np.testing.assert_array_equal(pixels, again(scan))
+    assert recipe.fit([scan]) == recipe
+
+
+def test_the_digest_follows_all_that_decides_the_pixels() -> None:
+    recipe = RECIPES["ct"]
+    others = [
+        replace(recipe, size=128),
+        replace(recipe, channels=3),
+        replace(recipe, version=2),
+        replace(recipe, steps=recipe.steps[:-1]),
+        replace(recipe, steps=(*recipe.steps[:-1], Step("window", {"level": 41, "width": 400}))),
+    ]
+    assert len({each.digest for each in (recipe, *others, *RECIPES.values())}) == 5 + len(RECIPES)
+
+
+def test_the_pixels_of_version_1_stay_as_they_are() -> None:
+    """Where this fails, a step gives other pixels than before: raise the version of each recipe that has it."""
+    ramp = np.add.outer(np.arange(24.0), np.arange(36.0)).astype(np.float32)
+    volume = np.stack([ramp * (1 + k / 20) for k in range(20)])
+    expected = {
+        "ultrasound": (-0.3333, 0.6006),
+        "radiograph": (-0.3333, 0.6091),
+        "ct": (-0.3241, 0.4851),
+        "ct-lung": (0.2380, 0.8757),
+        "ct-bone": (-0.5979, 0.2849),
+        "mr": (-0.6058, 0.4709),
+        "colour": (-0.8484, 0.1331),
+        "picture": (-0.8484, 0.1331),
+    }
+    assert expected.keys() == RECIPES.keys()
+    for name, recipe in RECIPES.items():
+        assert recipe.version == 1
+        scan = Scan(ramp[None]) if recipe.steps[0].name != "orient" else Scan(volume, spacing=(4.0, 1.0, 1.0))
+        pixels = replace(recipe, size=12)(scan)
+        np.testing.assert_allclose((pixels.mean(), pixels.std()), expected[name], atol=2e-4, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"name": "x-ray"}, "recipe 'x-ray' is unknown"),
+        ({"version": 99}, "of version 99 and this medtl makes version 1"),
+        ({"version": 0}, "of version 0 and this medtl makes version 1"),
+        ({"steps": [{"name": "sharpen", "parameters": {}}]}, "step 'sharpen' is unknown"),
+        ({"steps": [{"name": "window", "parameters": {"level": 1}}]}, "missing a required argument: 'width'"),
+        ({"steps": [{"name": "bit_range", "parameters": {"bits": 1}}]}, "unexpected keyword argument 'bits'"),
+        ({"steps": 3}, "recipe.json is not a recipe"),
+        ({"steps": ["window"]}, "recipe.json is not a recipe"),
+        ({"landmarks": [1]}, "'landmarks', which this medtl does not know"),
+        ({"size": "112"}, "size is '112'"),
+        ({"channels": 2}, "channels is 2"),
+    ],
+)
+def test_a_recipe_that_cannot_be_reproduced_is_refused(change: dict, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        Recipe.from_dict({**RECIPES["ct"].to_dict(), **change})
+
+
+def test_a_recipe_cut_off_is_refused() -> None:
+    for key in ("name", "version", "size", "channels", "steps"):
+        saved = RECIPES["ct"].to_dict()
+        del saved[key]
+        with pytest.raises(InputError, match=r"recipe\.json is not a recipe"):
+            Recipe.from_dict(saved)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "says"),
+    [
+        (np.full((1, 9, 9), 7.0), "same value"),
+        (np.full((1, 9, 9), np.nan), "finite"),
+        (np.zeros((0, 9, 9)), "no pixels"),
+        (np.zeros((9, 9)), "shape"),
+    ],
+)
+def test_a_scan_that_shows_nothing_is_a_scan_error(pixels: np.ndarray, says: str) -> None:
+    with pytest.raises(ScanError, match=says):
+        RECIPES["picture"](Scan(pixels.astype(np.float32)))
+
+
+def test_gaps_count_as_the_darkest_value() -> None:
+    whole = RANDOM.uniform(1, 255, (1, 20, 20)).astype(np.float32)
+    whole[0, 0, 0] = whole[0, 5, 5] = whole[0, 9, 9] = 0
+    gaps = whole.copy()
+    gaps[0, 5, 5], gaps[0, 9, 9] = np.nan, -np.inf
+    np.testing.assert_array_equal(RECIPES["ultrasound"](Scan(whole)), RECIPES["ultrasound"](Scan(gaps)))
+
+
+def test_grey_pictures_stored_in_colour_are_grey_pictures() -> None:
+    grey = a_scan("ultrasound")
+    colour = Scan(np.repeat(grey.pixels[..., None], 3, axis=-1), header=grey.header)
+    np.testing.assert_allclose(RECIPES["ultrasound"](colour), RECIPES["ultrasound"](grey), atol=1e-5)
+    assert RECIPES["colour"](grey).shape == (1, 3, 112, 112)
+
+
+def test_recipes_need_no_torch() -> None:
+    heavy = "import sys, medtl.intensity; print([m for m in ('torch', 'monai', 'pandas') if m in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True, check=True, cwd=_root())
+    assert said.stdout.strip() == "[]"
+
+
+def _root() -> str:
+    import medtl.intensity
+
+    return str(medtl.intensity.__file__).removesuffix("/medtl/intensity/__init__.py")
