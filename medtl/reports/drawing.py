@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
@@ -16,6 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from medtl.files import atomic_write
 from medtl.reports.palette import INK, LINE, MUTED, PAPER
 
 P = ParamSpec("P")
@@ -98,12 +100,13 @@ def svg(figure: Figure, name: str, description: str) -> str:
     return f'<svg viewBox="{view[1]}" role="img" aria-label="{_attribute(description)}">{inside.rstrip()}'
 
 
-def png_bytes(figure: Figure, dpi: int = 160) -> bytes:
-    """The figure as a PNG."""
-    buffer = io.BytesIO()
-    with style():
-        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
-    return buffer.getvalue()
+def write_picture(figure: Figure, path: str | Path) -> Path:
+    """The figure as a file of its own, .png or .svg by its name; text is drawn as shapes, so that it needs no font."""
+    path = Path(path)
+    with atomic_write(path) as part, style(), mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": path.stem}):
+        stamp = {"Date": None} if path.suffix == ".svg" else {"Software": None}
+        figure.savefig(part, format=path.suffix.lstrip("."), dpi=160, metadata=stamp)
+    return path
 
 
 def picture_uri(rgb: np.ndarray, side: int = 256, quality: int = 82) -> str:

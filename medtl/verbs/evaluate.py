@@ -43,6 +43,7 @@ def evaluate_models(
     handed_over: str | None = None,
     seconds: Mapping[str, float] | None = None,
     title: str | None = None,
+    picture: Path | str | None = None,
     force: bool = False,
 ) -> dict[str, Any]:
     """As `evaluate`, for any number of models of any Runs on the same scans, in one report.
@@ -54,6 +55,7 @@ def evaluate_models(
         handed_over: the name of the one that the verdict is about; the last one where None.
         seconds: name -> how long its training took.
         title: of the report.
+        picture: a .png or .svg to write beside, with every model's AUROC and the reliability of `handed_over`.
         force: as in `evaluate`.
 
     Returns:
@@ -106,6 +108,10 @@ def evaluate_models(
     )
     metrics = _metrics(data, main, found)
     _write(out, data, metrics, seen.predictions(main_run, main_which, outputs[main_name]))
+    if picture is not None:
+        from medtl.reports import drawing, figures
+
+        drawing.write_picture(figures.summary(data), picture)
     progress.say(f"{data.verdict_sentence}\n{out / 'report.html'}")
     return metrics
 

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import numpy as np
+
+from medtl.reports.contents import Example
+from medtl.reports.examples import choose, overlay, picture, sureness
+
+
+def test_the_surest_of_each_class_then_the_mistakes_then_the_doubts() -> None:
+    label = np.array([0, 0, 1, 1, 0, 1, 0])
+    said = np.array([0, 0, 1, 1, 1, 0, 0])
+    sure = np.array([0.9, 0.8, 0.7, 0.1, 0.6, 0.5, 0.2])
+    assert choose(label, said, sure) == [
+        (0, "right and sure"), (2, "right and sure"), (1, "right and sure"),
+        (4, "wrong"), (5, "wrong"), (3, "in doubt"),
+    ]  # fmt: skip
+
+
+def test_nothing_is_shown_twice_where_there_is_little() -> None:
+    assert choose(np.array([0, 1]), np.array([0, 1]), np.array([0.5, 0.5])) == [
+        (0, "right and sure"), (1, "right and sure")
+    ]  # fmt: skip
+    assert choose(np.array([0]), np.array([1]), np.array([0.5])) == [(0, "wrong")]
+
+
+def test_sureness_is_measured_from_the_threshold() -> None:
+    p = np.array([0.3, 0.65, 1.0, 0.0])
+    np.testing.assert_allclose(sureness(np.stack([1 - p, p], 1), 0.3), [0, 0.5, 1, 1])
+    np.testing.assert_allclose(sureness(np.array([[0.2, 0.5, 0.3]]), None), [0.2])
+
+
+def test_pictures() -> None:
+    grey = np.linspace(-1, 1, 16, dtype=np.float32).reshape(1, 4, 4)
+    where = np.zeros((4, 4), np.float32)
+    where[0, 0] = 1
+    example = Example("x", "here", grey, where, "a", "a", 0.9, "wrong")
+    plain, shown = picture(example), overlay(example)
+    assert plain.shape == (4, 4, 3) and plain.dtype == np.uint8
+    assert plain[0, 0].tolist() == [0, 0, 0] and plain[3, 3].tolist() == [255, 255, 255]
+    assert (shown[1:] == plain[1:]).all() and shown[0, 0, 0] > 100

@@ -1,0 +1,58 @@
+"""Where a model that looks at one spot looks."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import nn
+
+from medtl.models import Classifier, create_backbone
+from medtl.reports.saliency import deepest_map, saliency
+
+
+class Brightest(nn.Module):
+    """Sees the brightest square of four by four pixels."""
+
+    num_features = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.AvgPool2d(4)
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.pool(pixels).amax(dim=(2, 3))
+
+
+def model(backbone: nn.Module) -> Classifier:
+    torch.manual_seed(0)
+    return Classifier(backbone, 2, bottleneck=8).eval()
+
+
+def test_it_points_at_what_decides() -> None:
+    classifier = model(Brightest())
+    pixels = np.zeros((3, 1, 32, 32), np.float32)
+    pixels[1, 0, 4:8, 20:24] = 1.0
+    with torch.no_grad():
+        weight = classifier(torch.from_numpy(pixels[1:2])).logits - classifier(torch.zeros(1, 1, 32, 32)).logits
+    instance, where = saliency(classifier, pixels, int(weight.argmax()))
+    assert where.shape == (32, 32) and where.dtype == np.float32
+    assert where.min() >= 0 and where.max() == 1
+    row, column = np.unravel_index(where.argmax(), where.shape)
+    assert instance == 1 and 2 <= row <= 9 and 18 <= column <= 25
+
+
+def test_the_maps_have_cells_enough_and_the_classifier_is_left_alone() -> None:
+    backbone = create_backbone("test_efficientnet", pretrained=False, channels=3)
+    classifier = model(backbone)
+    before = {name: value.clone() for name, value in classifier.state_dict().items()}
+    pixels = np.random.default_rng(0).normal(size=(2, 3, 112, 112)).astype(np.float32)
+    shapes = []
+    layer = deepest_map(backbone, torch.from_numpy(pixels[:1]))
+    hook = layer.register_forward_hook(lambda _m, _i, out: shapes.append(out.shape[-2:]))
+    saliency(classifier, pixels, 1)
+    hook.remove()
+    assert min(shapes[0]) >= 7
+    assert all(torch.equal(before[name], value) for name, value in classifier.state_dict().items())
+    assert all(p.grad is None for p in classifier.parameters())
+    first = saliency(classifier, pixels, 1)[1]
+    np.testing.assert_array_equal(first, saliency(classifier, pixels, 1)[1])
