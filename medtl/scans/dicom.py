@@ -20,7 +20,7 @@ from pydicom.uid import UID
 
 from medtl.errors import ScanError
 from medtl.scans.dicom_mosaic import is_mosaic, mosaic_planes, mosaic_slices
-from medtl.scans.dicom_pixels import bits, photometric, real_values, syntax_of
+from medtl.scans.dicom_pixels import bits, photometric, real_values, refuse_impossible_size, syntax_of
 from medtl.scans.dicom_place import Plane, affine_and_spacing, in_order, normal, numbers, planes
 from medtl.scans.scan import Scan
 from medtl.scans.sniff import is_dicom
@@ -265,6 +265,7 @@ def _read_whole(path: Path) -> pydicom.Dataset:
     if kind != "image" or not complete:
         read_header(path)  # which says what a file cut off lacks
         raise ScanError(f"not an image ({kind})" if kind != "image" else CUT_OFF)
+    refuse_impossible_size(dataset, path)
     return dataset
 
 

@@ -49,7 +49,6 @@ def real_values(dataset: pydicom.Dataset, path: Path) -> tuple[np.ndarray, float
     Raises:
         ScanError: the pixels are cut off, damaged, or of a kind that no decoder here knows.
     """
-    _refuse_impossible_size(dataset, path)
     if syntax_of(dataset).is_encapsulated and not decoder_of(dataset):
         raise ScanError(
             f"the picture is stored as {syntax_of(dataset).name}, which is not read: export it uncompressed"
@@ -192,12 +191,12 @@ def _stored_range(values: np.ndarray, dataset: pydicom.Dataset) -> tuple[float, 
     return 0.0, float(2**stored - 1)
 
 
-def _refuse_impossible_size(dataset: pydicom.Dataset, path: Path) -> None:
-    size = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("NumberOfFrames", 1) or 1)
-    size *= int(dataset.get("SamplesPerPixel", 1) or 1) * max(1, int(dataset.get("BitsAllocated", 8) or 8) // 8)
+def refuse_impossible_size(dataset: pydicom.Dataset, path: Path) -> None:
+    """Raise ScanError where a header promises no pixels, or far more than its file can hold."""
+    frames, held = int(dataset.get("NumberOfFrames", 1) or 1), path.stat().st_size
+    size = frames * int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("SamplesPerPixel", 1) or 1)
+    size *= max(1, int(dataset.get("BitsAllocated", 8) or 8) // 8)
     if size <= 0:
         raise ScanError("the header promises a picture of no rows or no columns: the file is damaged, export it again")
-    if size > LARGEST_UNASKED and size > 1000 * path.stat().st_size:
-        raise ScanError(
-            f"the header promises {size / 2**30:.0f} GiB of pixels, far more than the file can hold: it is damaged"
-        )
+    if frames > held or size > max(LARGEST_UNASKED, 1000 * held):
+        raise ScanError("the header promises far more pixels than the file can hold: it is damaged, export it again")

@@ -27,7 +27,8 @@ def read_picture(path: str | Path) -> Scan:
     """
     path = Path(path)
     try:
-        start = path.open("rb").read(26)
+        with path.open("rb") as file:
+            start = file.read(26)
         if not is_picture(start):
             raise ScanError("not a PNG or JPEG picture")
         with warnings.catch_warnings():
