@@ -21,6 +21,13 @@ from medtl.scans.scan import Scan
 
 FILES = Path(pydicom.data.__file__).parent / "test_files"
 CT = sorted((FILES / "dicomdirtests" / "98892001" / "CT5N").iterdir())
+READ_BY_BOTH = """
+693_J2KI.dcm CT_small.dcm MR_small.dcm MR_small_RLE.dcm MR_small_expb.dcm MR_small_implicit.dcm
+MR_small_jp2klossless.dcm MR_small_jpeg_ls_lossless.dcm JPEG-lossy.dcm JPGExtended.dcm JPEGLSNearLossless_08.dcm
+JPEGLSNearLossless_16.dcm image_dfl.dcm examples_overlay.dcm examples_rgb_color.dcm examples_jpeg2k.dcm
+examples_ybr_color.dcm SC_rgb_rle_2frame.dcm SC_rgb_jpeg_gdcm.dcm SC_rgb_dcmtk_+eb+cr.dcm SC_rgb_jpeg_dcmtk.dcm
+SC_rgb_jls_lossy_line.dcm ExplVR_BigEnd.dcm GDCMJ2K_TextGBR.dcm
+""".split()
 SYNTAXES = ["1", "2", "3", "4", "5", "6", "7", "8", "9"]
 SERIES = {
     "20180918GE/mr_0004": "DCM2NIIX_regression_test_4.nii",
@@ -71,17 +78,7 @@ def test_series_give_the_volume_of_dcm2niix_in_any_file_order(shared_data: Path,
     assert scan.header["volumes"] == nibabel.load(folder / "Ref" / SERIES[series]).shape[3]
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "693_J2KI.dcm", "CT_small.dcm", "MR_small.dcm", "MR_small_RLE.dcm", "MR_small_expb.dcm",
-        "MR_small_implicit.dcm", "MR_small_jp2klossless.dcm", "MR_small_jpeg_ls_lossless.dcm", "JPEG-lossy.dcm",
-        "JPGExtended.dcm", "JPEGLSNearLossless_08.dcm", "JPEGLSNearLossless_16.dcm", "image_dfl.dcm",
-        "examples_overlay.dcm", "examples_rgb_color.dcm", "examples_jpeg2k.dcm", "examples_ybr_color.dcm",
-        "SC_rgb_rle_2frame.dcm", "SC_rgb_jpeg_gdcm.dcm", "SC_rgb_dcmtk_+eb+cr.dcm", "SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_jls_lossy_line.dcm",
-        "ExplVR_BigEnd.dcm", "GDCMJ2K_TextGBR.dcm",
-    ],
-)  # fmt: skip
+@pytest.mark.parametrize("name", READ_BY_BOTH)
 def test_same_pixels_as_simpleitk(name: str) -> None:
     scan, expected = read_dicom([FILES / name]), itk(FILES / name)
     assert scan.pixels.dtype == np.float32
