@@ -21,13 +21,32 @@ from medtl.scans.scan import Scan
 
 FILES = Path(pydicom.data.__file__).parent / "test_files"
 CT = sorted((FILES / "dicomdirtests" / "98892001" / "CT5N").iterdir())
-READ_BY_BOTH = """
-693_J2KI.dcm CT_small.dcm MR_small.dcm MR_small_RLE.dcm MR_small_expb.dcm MR_small_implicit.dcm
-MR_small_jp2klossless.dcm MR_small_jpeg_ls_lossless.dcm JPEG-lossy.dcm JPGExtended.dcm JPEGLSNearLossless_08.dcm
-JPEGLSNearLossless_16.dcm image_dfl.dcm examples_overlay.dcm examples_rgb_color.dcm examples_jpeg2k.dcm
-examples_ybr_color.dcm SC_rgb_rle_2frame.dcm SC_rgb_jpeg_gdcm.dcm SC_rgb_dcmtk_+eb+cr.dcm SC_rgb_jpeg_dcmtk.dcm
-SC_rgb_jls_lossy_line.dcm ExplVR_BigEnd.dcm GDCMJ2K_TextGBR.dcm
-""".split()
+READ_BY_BOTH = [
+    "693_J2KI.dcm",
+    "CT_small.dcm",
+    "MR_small.dcm",
+    "MR_small_RLE.dcm",
+    "MR_small_expb.dcm",
+    "MR_small_implicit.dcm",
+    "MR_small_jp2klossless.dcm",
+    "MR_small_jpeg_ls_lossless.dcm",
+    "JPEG-lossy.dcm",
+    "JPGExtended.dcm",
+    "JPEGLSNearLossless_08.dcm",
+    "JPEGLSNearLossless_16.dcm",
+    "image_dfl.dcm",
+    "examples_overlay.dcm",
+    "examples_rgb_color.dcm",
+    "examples_jpeg2k.dcm",
+    "examples_ybr_color.dcm",
+    "SC_rgb_rle_2frame.dcm",
+    "SC_rgb_jpeg_gdcm.dcm",
+    "SC_rgb_dcmtk_+eb+cr.dcm",
+    "SC_rgb_jpeg_dcmtk.dcm",
+    "SC_rgb_jls_lossy_line.dcm",
+    "ExplVR_BigEnd.dcm",
+    "GDCMJ2K_TextGBR.dcm",
+]
 SYNTAXES = ["1", "2", "3", "4", "5", "6", "7", "8", "9"]
 SERIES = {
     "20180918GE/mr_0004": "DCM2NIIX_regression_test_4.nii",
