@@ -133,14 +133,14 @@ def _scans(manifest: Manifest, runs: Any) -> tuple[Manifest, list[str]]:
             "(`medtl index FOLDER --labels labels.csv -o manifest.csv`)"
         )
     chosen = labelled.split("test")
-    if len(chosen):
-        check_leaks(manifest)
-    else:
+    if not len(chosen):
         chosen = labelled
         notes.append(f"The scans have no labelled test split, so all {len(chosen)} labelled ones are used.")
+    elif len(chosen) < len(labelled):
+        check_leaks(manifest)
+        notes.append(f"Of {len(labelled)} labelled scans, the {len(chosen)} of the test split are used.")
     for run in runs:
-        chosen, more = _without_trained_on(chosen, run, stop="test" in set(chosen.frame["split"]))
-        notes += more
+        _refuse_trained_on(chosen, run)
         if strangers := sorted(set(chosen.classes) - set(run.classes)):
             raise InputError(
                 f"the labels {', '.join(strangers)} are none of the Run's classes ({', '.join(run.classes)}): "
@@ -154,28 +154,21 @@ def _scans(manifest: Manifest, runs: Any) -> tuple[Manifest, list[str]]:
     return chosen, notes
 
 
-def _without_trained_on(chosen: Manifest, run: Run, stop: bool) -> tuple[Manifest, list[str]]:
-    """The scans of patients whose labels the Run has not seen.
+def _refuse_trained_on(chosen: Manifest, run: Run) -> None:
+    """A model is not asked about patients whose labels it has seen.
 
     Raises:
-        InputError: `stop`, or none is left.
+        InputError: names some of them.
     """
     from medtl.errors import InputError
 
-    known = set(run.facts.get("patients") or ())
-    met = chosen.frame["patient"].isin(known) & (chosen.frame["patient"] != "")
-    if not met.any():
-        return chosen, []
-    names = sorted(set(chosen.frame["patient"][met]))
-    some = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
-    if stop or met.all():
+    met = sorted((set(chosen.frame["patient"]) - {""}) & set(run.facts.get("patients") or ()))
+    if met:
+        some = ", ".join(met[:3]) + (" ..." if len(met) > 3 else "")
         raise InputError(
-            f"{run.path.name} was trained or calibrated on the labels of {len(names)} of these patients ({some}): "
+            f"{run.path.name} was trained or calibrated on the labels of {len(met)} of these patients ({some}): "
             "leave them out, or give scans of others"
         )
-    return chosen.select(~met), [
-        f"{_scans_are(int(met.sum()))} left out: the labels of these {len(names)} patients were used in the training."
-    ]
 
 
 class _Seen:

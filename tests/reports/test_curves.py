@@ -1,3 +1,5 @@
+"""The ROC curve is scikit-learn's, and its band resamples patients."""
+
 from __future__ import annotations
 
 import numpy as np

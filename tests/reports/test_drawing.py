@@ -1,3 +1,5 @@
+"""What a figure becomes."""
+
 from __future__ import annotations
 
 import importlib.util

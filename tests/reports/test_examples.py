@@ -1,3 +1,5 @@
+"""Which scans are shown, and how."""
+
 from __future__ import annotations
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Sites that lie apart look apart, and mixed ones mixed."""
+
 from __future__ import annotations
 
 import numpy as np
