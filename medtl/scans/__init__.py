@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from medtl.scans.read import read, read_scan
 from medtl.scans.scan import Scan
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from medtl.scans.splits import assign_splits as assign_splits
     from medtl.scans.splits import check_leaks as check_leaks
 
-__all__ = ["Manifest", "Row", "Scan", "assign_splits", "check_leaks", "index_folders"]
+__all__ = ["Manifest", "Row", "Scan", "assign_splits", "check_leaks", "index_folders", "read", "read_scan"]
 
 _HOMES = {"Manifest": "manifest", "Row": "manifest", "assign_splits": "splits", "check_leaks": "splits"}
 _HOMES["index_folders"] = "index"

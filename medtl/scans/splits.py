@@ -60,7 +60,7 @@ def check_leaks(*manifests: Manifest) -> None:
         InputError: names the patients.
     """
     whole = Manifest.concat(manifests)
-    frame = group_patients(whole, near=False).frame
+    frame = group_patients(whole).frame
     frame = frame[(frame.status == "ok") & (frame.split != "")]
     splits = frame.groupby("group").split.agg(lambda cells: sorted(set(cells), key=SPLITS.index))
     torn = splits[splits.map(len) > 1]

@@ -1,0 +1,112 @@
+"""`medtl index`: folders of scans, to a manifest."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from medtl.scans import Manifest
+
+
+def index(
+    folders: Sequence[Path | str],
+    out: Path | str | None = None,
+    labels: Path | str | None = None,
+    site: str | None = None,
+    keep_identifiers: bool = False,
+    force: bool = False,
+) -> Manifest:
+    """List the scans of one or several folders in a table that a spreadsheet opens.
+
+    Args:
+        folders: folders of DICOM, NIfTI, PNG or JPEG, however nested.
+        out: manifest.csv, one row a scan, and what cannot be read has its row too, with the reason.
+        labels: CSV that names scans by file, patient, study or series, and their label; FOLDER/labels.csv is found.
+        site: the hospital's name; by default what the labels file says, else the folder's name.
+        keep_identifiers: write patient, study and series as the files have them, not their keyed hash.
+        force: replace `out` where it exists.
+
+    Returns:
+        The manifest.
+
+    Raises:
+        InputError: no scans are there, the labels file matches nothing, or `out` exists.
+    """
+    from medtl.files import refuse_existing
+    from medtl.progress import say
+    from medtl.scans import index_folders
+
+    if out is not None:
+        refuse_existing(out, force)
+    manifest = index_folders(folders, site=site, labels=labels, keep_identifiers=keep_identifiers)
+    say(_summary(manifest))
+    if out is not None:
+        manifest.save(out, force)
+        say(f"\nwritten: {out}")
+    return manifest
+
+
+def _summary(manifest: Manifest) -> str:
+    """What a person wants to know of a folder, in lines that fit a terminal."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 3, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for name, text in _facts(manifest):
+        table.add_row(name, text)
+    console = Console()
+    with console.capture() as capture:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().strip("\n").splitlines())
+
+
+def _facts(manifest: Manifest) -> list[tuple[str, str]]:
+    usable = manifest.usable.frame
+    known = usable.patient[usable.patient != ""]
+    joined = known.nunique() + int((usable.patient == "").sum()) - usable.group.nunique()
+    facts = [
+        ("sites", _counts(usable.site)),
+        ("patients", f"{known.nunique():,}" if len(known) else "not known: each scan counts as its own"),
+        ("studies", f"{usable.study[usable.study != ''].nunique():,}"),
+        ("scans", f"{len(usable):,}"),
+        ("modalities", _counts(usable.modality)),
+        ("manufacturers", _counts(usable.manufacturer)),
+        ("sizes", _sizes(usable["size"])),
+        ("labels", _counts(usable.label, "none")),
+        ("splits", _counts(usable.split)),
+    ]
+    if joined:
+        facts.append(
+            ("same picture", f"{joined:,} with another name stand elsewhere too, or nearly; they stay in one split")
+        )
+    facts += [
+        (status, _counts(manifest.frame.reason[manifest.frame.status == status].str.partition(": ")[0]))
+        for status in ("unreadable", "set aside")
+        if (manifest.frame.status == status).any()
+    ]
+    return [(name, text) for name, text in facts if text not in ("", "0")]
+
+
+def _sizes(cells: pd.Series) -> str:
+    """`256 x 175 to 256 x 256, 109 kinds`, where they are many."""
+    if cells.nunique() <= 3:
+        return _counts(cells)
+    by_area = sorted(cells.unique(), key=lambda size: math.prod(int(side) for side in size.split(" x ")))
+    return f"{by_area[0]} to {by_area[-1]}, {len(by_area):,} kinds"
+
+
+def _counts(cells: pd.Series, empty: str = "", most: int = 5) -> str:
+    """`benign 942, malignant 470`; nothing where no cell has a word."""
+    counts = cells.value_counts()
+    words = [f"{word or empty or 'not known'} {number:,}" for word, number in counts.head(most).items()]
+    more = len(counts) - most
+    if not any(counts.index):
+        return ""
+    return ", ".join(words) + (f" and {more} more" if more > 0 else "")
