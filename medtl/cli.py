@@ -13,6 +13,7 @@ import difflib
 import errno
 import importlib
 import inspect
+import io
 import json
 import math
 import os
@@ -41,7 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the words after `medtl`; those of the shell if not given.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
+    words = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a Windows pipe may know fewer letters than a patient's label
+            stream.reconfigure(errors="replace")
     verb = next((word for word in words if not word.startswith("-")), None)
     try:
         if verb is not None and verb not in VERBS:
@@ -105,7 +109,6 @@ def _app() -> typer.Typer:
     app = typer.Typer(
         name="medtl",
         help=(medtl.__doc__ or "").split("\n\n")[0],
-        no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
         context_settings=HELP_OPTIONS,
@@ -165,14 +168,14 @@ def _call(function: Callable[..., Any], arguments: dict[str, Any], mode: progres
     with contextlib.redirect_stdout(sys.stderr) if mode == "json" else contextlib.nullcontext():
         result = function(**arguments)
     if mode == "json":
-        print(json.dumps(_plain(result), indent=2, ensure_ascii=False, allow_nan=False))
+        print(json.dumps(_plain(result), indent=2, allow_nan=False))
 
 
 def _parameter(parameter: inspect.Parameter, by_place: bool, says: str) -> inspect.Parameter:
     kind, many = _kind(parameter.annotation)
     required = parameter.default is inspect.Parameter.empty
     if by_place:
-        information = typer.Argument(help=says, metavar=parameter.name.upper() + ("..." if many else ""))
+        information = typer.Argument(help=says, metavar=parameter.name.upper())
     else:
         information = typer.Option(
             *_flags(parameter.name), help=says, metavar=None if kind is bool else _metavar(kind, many)

@@ -273,8 +273,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"medtl {medtl.__version__}\n"
 
 
-def test_help_lists_every_verb_with_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["--help"]) == 0
+@pytest.mark.parametrize("words", [["--help"], ["-h"], []])
+def test_help_lists_every_verb_with_a_sentence(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(words) == 0
     shown = capsys.readouterr().out
     for verb in VERBS:
         assert f"\n  {verb} " in shown
