@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from medtl.verbs import VERBS
+
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
@@ -17,20 +19,7 @@ if TYPE_CHECKING:
     from medtl.scans import read as read
 
 # The verb `methods` is not among them: `medtl.methods` is the package, and a name is never both (medtl.verbs.methods).
-_VERBS = (
-    "index",
-    "adapt",
-    "finetune",
-    "calibrate",
-    "evaluate",
-    "predict",
-    "export",
-    "demo",
-    "backbones",
-    "recipes",
-    "doctor",
-)
-_HOMES = {verb: f"medtl.verbs.{verb}" for verb in _VERBS} | {
+_HOMES = {verb: f"medtl.verbs.{verb}" for verb in VERBS if verb != "methods"} | {
     "Manifest": "medtl.scans",
     "Scan": "medtl.scans",
     "read": "medtl.scans",
