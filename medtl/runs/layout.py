@@ -64,6 +64,8 @@ def what_is_wrong(facts: Mapping[str, Any]) -> str:
         return f"a binary task with {len(classes)} classes"
     if not isinstance(models, dict) or MODEL not in models:
         return "`models` does not name the model"
+    if not isinstance(facts.get("recipe_digest"), str):
+        return "`recipe_digest` is missing"
     if not isinstance(facts.get("backbone"), str) or not isinstance(facts.get("bottleneck"), int):
         return "`backbone` or `bottleneck` is missing"
     return ""

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from medtl.runs.run import Run
     from medtl.scans import Manifest
 
-INSTANCES = (
-    64  # pictures or slices in one forward pass: the same for everyone, so that a prediction does not depend on it
-)
+# Pictures or slices in one forward pass, the same for everyone, so that a prediction does not depend on a setting.
+INSTANCES = 64
 
 
 def outputs(classifier: nn.Module, cohort: Cohort) -> tuple[np.ndarray, np.ndarray]:

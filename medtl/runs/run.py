@@ -88,7 +88,7 @@ class Run:
         try:
             config = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8")) or {}
             recipe = Recipe.from_dict(json.loads((path / "recipe.json").read_text(encoding="utf-8")))
-            trust = json.loads((path / "trust.json").read_text(encoding="utf-8"))
+            trust = {**json.loads((path / "trust.json").read_text(encoding="utf-8"))}
         except InputError:
             raise
         except FileNotFoundError as error:
@@ -99,6 +99,10 @@ class Run:
                 f"{path} is not a whole Run, its config.yaml, recipe.json or trust.json is damaged: "
                 "copy the whole folder again"
             ) from error
+        if recipe.digest != facts["recipe_digest"]:
+            raise InputError(
+                f"{path / 'recipe.json'} is not the recipe that this Run was trained with: copy the whole Run again"
+            )
         return cls(path, facts, config, recipe, trust)
 
     @property
@@ -223,7 +227,8 @@ def write_run(
     Args:
         path: the Run's folder.
         facts: run.json: method, task, classes, seed, backbone (timm's name), decision ...; `bottleneck` (256 where it
-            is not given), schema_version, medtl, created, provenance and the weights' sha256 are added.
+            is not given), schema_version, medtl, created, provenance, recipe_digest and `models` (the weights'
+            sha256) are added; absolute paths are left out.
         config: the resolved configuration; absolute paths in it are left out.
         recipe: fitted.
         models: name -> weights. What is handed over is "model"; where that is missing, it is the model that
@@ -250,6 +255,7 @@ def write_run(
         "bottleneck": 256,
         "provenance": provenance(facts.get("seed")),
         **plain(without_paths(facts)),
+        "recipe_digest": recipe.digest,
         "models": dict.fromkeys(models, ""),
     }
     if wrong := what_is_wrong(complete):

@@ -37,14 +37,12 @@ def predict(
     from medtl import progress
     from medtl.files import refuse_existing
     from medtl.runs.rows import write_predictions
-    from medtl.scans import Manifest
     from medtl.verbs._cohorts import manifest_of
 
     if out is not None:
         refuse_existing(out, force)
     model = _model(run_or_export)
-    several = [scans] if isinstance(scans, str | Path | Manifest) else scans
-    frame = model.predict(Manifest.concat([manifest_of(some) for some in several]))
+    frame = model.predict(manifest_of(scans))
     if (decision := model.facts.get("decision") or {}).get("warn"):
         progress.warn(decision.get("sentence", ""))
     if out is None:

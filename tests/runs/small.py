@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 from PIL import Image
 
 from medtl.data import Cohort
+from medtl.exports.onnx import export_onnx
 from medtl.intensity import RECIPES, Recipe
 from medtl.models import Classifier, create_backbone
 from medtl.runs.run import Run, write_run
@@ -106,6 +108,14 @@ def run(folder: Path, **others: Any) -> Run:
         **others,
     }
     return write_run(folder, **given)
+
+
+def shared(factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+    """One Run and its export for all tests that leave them as they are: an export takes seconds."""
+    folder = factory.getbasetemp() / "shared"
+    if not (folder / "export").exists():
+        export_onnx(run(folder / "run"), folder / "export")
+    return Run.load(folder / "run"), folder / "export"
 
 
 def cohort(folder: Path) -> Cohort:

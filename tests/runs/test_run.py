@@ -123,7 +123,9 @@ def test_labels_of_other_names_do_not_matter_to_predictions(whole: Run, tmp_path
         (lambda run: edit(run / "run.json", classes=["a", "b", "c"]), "binary"),
         (lambda run: edit(run / "run.json", models={}), "models"),
         (lambda run: (run / "recipe.json").unlink(), "recipe.json"),
+        (lambda run: edit(run / "recipe.json", size=64), "not the recipe"),
         (lambda run: (run / "trust.json").write_text("nothing"), "trust.json"),
+        (lambda run: (run / "trust.json").write_text("[]"), "trust.json"),
         (lambda run: (run / "config.yaml").write_text("a: [1"), "config.yaml"),
     ],
 )
