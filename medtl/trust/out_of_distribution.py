@@ -18,30 +18,35 @@ class Familiarity:
     """What training features look like.
 
     Lee et al., NeurIPS 2018, arXiv:1807.03888, without classes (a new site's scans belong to the known classes), on
-    the first principal axes; what the axes leave over counts as one more coordinate, the distance from their plane,
-    where unfamiliar pictures often stand out (Wang et al., ViM, CVPR 2022, arXiv:2203.10807).
+    the first principal axes; and the distance from the plane of those axes, where unfamiliar pictures often stand out
+    (Wang et al., ViM, CVPR 2022, arXiv:2203.10807). Each is standardised, and the larger one counts.
+
+    With ImageNet features (EfficientNet-Lite0) of 250 Brazilian breast ultrasounds, cut on 80 others: familiar are 99 %
+    of 70 more, 42 % of 100 Egyptian ones, and no chest radiograph and no blood cell of 60 each. 32 axes do not tell
+    more.
 
     Attributes:
         mean: (F,) float32.
         axes: (P, F) float32, each divided by its standard deviation.
-        plane: (P, F) float32 unit axes are `axes * scale[:, None]`; scale: (P,) float32.
-        rest: mean and standard deviation of the distance from the plane.
+        scale: (P,) float32, those standard deviations.
+        within: mean and standard deviation of the Mahalanobis distance in the plane.
+        beside: mean and standard deviation of the distance from the plane.
         cut: a scan further than this is unfamiliar.
     """
 
     mean: np.ndarray
     axes: np.ndarray
     scale: np.ndarray
-    rest: tuple[float, float]
+    within: tuple[float, float]
+    beside: tuple[float, float]
     cut: float
 
     def distance(self, features: ArrayLike) -> np.ndarray:
-        """(N,) from features (N, F): root mean square of the standardised coordinates, around 1 for known scans."""
-        centred = np.asarray(features, float) - self.mean
-        coordinate = centred @ self.axes.astype(float).T
-        left = np.sum(centred**2, axis=1) - np.sum((coordinate * self.scale) ** 2, axis=1)
-        beside = (np.sqrt(np.maximum(left, 0)) - self.rest[0]) / self.rest[1]
-        return np.sqrt((np.sum(coordinate**2, axis=1) + beside**2) / (len(self.axes) + 1))
+        """(N,) from features (N, F): standard deviations away from what is usual, about 0 to 3 for known scans."""
+        within, beside = _distances(np.asarray(features, float) - self.mean, self.axes, self.scale)
+        further = (within - self.within[0]) / self.within[1]
+        aside = np.abs(beside - self.beside[0]) / self.beside[1]  # a blank picture lies too close to the plane
+        return np.maximum(further, aside)
 
     def cut_at(self, features: ArrayLike, share: float = 0.99) -> Familiarity:
         """The same with the cut such that `share` of these scans (at least) are familiar."""
@@ -56,7 +61,8 @@ class Familiarity:
             "mean": _text(self.mean),
             "axes": _text(self.axes),
             "scale": _text(self.scale),
-            "rest": list(self.rest),
+            "within": list(self.within),
+            "beside": list(self.beside),
             "cut": None if np.isinf(self.cut) else self.cut,
         }
 
@@ -70,9 +76,9 @@ class Familiarity:
         if state.get("kind") != "mahalanobis":
             raise ValueError(f"out-of-distribution state of kind {state.get('kind')!r} is not known to this medtl")
         cut = np.inf if state["cut"] is None else float(state["cut"])
-        low, high = state["rest"]
+        within, beside = ((float(state[name][0]), float(state[name][1])) for name in ("within", "beside"))
         axes = _array(state["axes"]).reshape(state["shape"])
-        return cls(_array(state["mean"]), axes, _array(state["scale"]), (float(low), float(high)), cut)
+        return cls(_array(state["mean"]), axes, _array(state["scale"]), within, beside, cut)
 
 
 def fit_familiarity(train_features: ArrayLike, dimensions: int = DIMENSIONS, seed: int = 0) -> Familiarity:
@@ -93,17 +99,23 @@ def fit_familiarity(train_features: ArrayLike, dimensions: int = DIMENSIONS, see
     _, size, axes = np.linalg.svd(features - mean, full_matrices=False)
     kept = max(1, min(dimensions, len(features) // 4, int((size > 1e-6 * max(size[0], 1e-12)).sum())))
     scale = np.maximum(size[:kept] / np.sqrt(max(len(features) - 1, 1)), 1e-12)
-    coordinate = (features - mean) @ axes[:kept].T
-    left = np.sqrt(np.maximum(np.sum((features - mean) ** 2, axis=1) - np.sum(coordinate**2, axis=1), 0))
-    spread = max(float(left.std()), 1e-3 * float(scale[0]), 1e-12)
-    found = Familiarity(
-        mean.astype(np.float32),
-        (axes[:kept] / scale[:, None]).astype(np.float32),
-        scale.astype(np.float32),
-        (float(left.mean()), spread),
-        np.inf,
-    )
+    mean, scale = mean.astype(np.float32), scale.astype(np.float32)
+    axes = (axes[:kept] / scale[:, None]).astype(np.float32)
+    within, beside = _distances(features - mean, axes, scale)
+    least = 1e-3 * float(scale[0])
+    found = Familiarity(mean, axes, scale, _usual(within, 1e-3), _usual(beside, max(least, 1e-12)), np.inf)
     return found.cut_at(features)
+
+
+def _distances(centred: np.ndarray, axes: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """In the plane of the axes, in standard deviations, and from it, in features: each (N,)."""
+    coordinate = centred @ axes.astype(float).T
+    left = np.sum(centred**2, axis=1) - np.sum((coordinate * scale) ** 2, axis=1)
+    return np.sqrt(np.sum(coordinate**2, axis=1)), np.sqrt(np.maximum(left, 0))
+
+
+def _usual(distance: np.ndarray, least: float) -> tuple[float, float]:
+    return float(distance.mean()), max(float(distance.std()), least)
 
 
 def _text(array: np.ndarray) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from medtl.runs import Run
+    from medtl.runs.run import Run
     from medtl.scans import Manifest
 
 
@@ -19,9 +19,10 @@ def calibrate(
 ) -> Run:
     """Calibrate every model of a Run on labelled scans.
 
-    Temperature, threshold, conformal sets and the out-of-distribution cut are fitted on the `calibrate` split where
-    the manifest has one, else on all its labelled scans but those of the `test` split, and never on scans of `train`
-    where there are others.
+    Temperature, threshold, conformal sets and the out-of-distribution cut are fitted on the `calibrate` split and on
+    those scans of the `train` split whose labels the Run was not trained on (a new site's, where it learnt from their
+    pixels alone); never on the `test` split, so that `medtl evaluate` on the same manifest stays honest. It remembers
+    the patients, and evaluating leaves them out.
 
     Args:
         run: The Run to calibrate.
@@ -40,7 +41,7 @@ def calibrate(
     from medtl.errors import InputError
     from medtl.files import refuse_existing
     from medtl.progress import say, track, warn
-    from medtl.runs import Run, change_run
+    from medtl.runs.run import Run, change_run
     from medtl.trust import CALIBRATORS, fit_trust
     from medtl.verbs._cohorts import manifest_of
 
@@ -51,7 +52,7 @@ def calibrate(
         raise InputError(f"{run.path} would be changed: give -o for a calibrated copy, or --force to change it")
     if out is not None:
         refuse_existing(out, force)
-    scans = _to_fit_on(manifest_of(on), on)
+    scans = _to_fit_on(manifest_of(on), run, on)
     cohort = Cohort(scans, run.recipe, classes=run.classes, multilabel=run.task == "multilabel")
     _both_classes(cohort.label, run, on)
     sites = [cohort.site_names[i] for i in cohort.site]
@@ -61,7 +62,7 @@ def calibrate(
         before = run.trust(name)
         familiar = before.ood if before else None
         trust[name] = fit_trust(
-            logits, cohort.label, cohort.patient, features, None, run.task, method, sites, ood=familiar
+            logits, cohort.label, cohort.manifest.groups, features, None, run.task, method, sites, ood=familiar
         )
     fitted = trust["model"]
     calibrated_on = fitted.calibrated_on
@@ -70,7 +71,12 @@ def calibrate(
             f"{calibrated_on['n_patients']} patients can promise that a prediction set holds the truth in "
             f"{fitted.conformal_promised:.0%} only, not {fitted.conformal_level:.0%}: label more scans"
         )
-    changed = change_run(run, out, trust=trust, force=force)
+    seen = set(cohort.manifest.frame["patient"]) - {""}
+    facts = {
+        "patients": sorted(seen | set(run.facts.get("patients") or ())),
+        "patients_calibrated": sorted((seen - _trained_on(run)) | set(run.facts.get("patients_calibrated") or ())),
+    }
+    changed = change_run(run, out, trust=trust, facts=facts, force=force)
     say(
         f"Calibrated on {calibrated_on['n_scans']} scans of {calibrated_on['n_patients']} patients: temperature "
         f"{fitted.temperature:.2f}"
@@ -79,19 +85,29 @@ def calibrate(
     return changed
 
 
-def _to_fit_on(manifest: Manifest, on: object) -> Manifest:
+def _to_fit_on(manifest: Manifest, run: Run, on: object) -> Manifest:
     """The labelled scans that the calibration may see."""
     from medtl.errors import InputError
 
     labelled = manifest.labelled
-    held_out = labelled.frame["split"]
-    for allowed in (held_out == "calibrate", held_out == "", held_out == "train"):
-        if allowed.any():
-            return labelled.select(allowed)
+    split, trained = labelled.frame["split"], _trained_on(run)
+    allowed = split == "calibrate"
+    if trained or not allowed.any():
+        allowed |= (split != "test") & ~labelled.frame["patient"].isin(trained - {""})
+    if allowed.any():
+        return labelled.select(allowed.to_numpy())
     where = on if isinstance(on, str | Path) else "the manifest"
-    if len(labelled):
-        raise InputError(f"{where} has labels in its test split only, which calibrating may not see: label others")
-    raise InputError(f"{where} has no labelled scan: add labels with `medtl index --labels labels.csv`")
+    if not len(labelled):
+        raise InputError(f"{where} has no labelled scan: add labels with `medtl index --labels labels.csv`")
+    raise InputError(
+        f"{where} has labels only in its test split or of patients that the Run was trained on, which calibrating may "
+        "not see: label others"
+    )
+
+
+def _trained_on(run: Run) -> set[str]:
+    """Patients whose labels the Run was trained on; those that an earlier calibration saw may be seen again."""
+    return set(run.facts.get("patients") or ()) - set(run.facts.get("patients_calibrated") or ())
 
 
 def _both_classes(label: object, run: Run, on: object) -> None:

@@ -1,0 +1,97 @@
+"""Calibrating a small Run on a few pictures: a copy, in place, and what is refused."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from medtl.errors import InputError
+from medtl.runs.run import Run, change_run
+from medtl.scans import Manifest
+from medtl.verbs.calibrate import calibrate
+
+_spec = importlib.util.spec_from_file_location("small", Path(__file__).parent.parent / "runs" / "small.py")
+small = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(small)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return small.run(tmp_path_factory.mktemp("calibrate") / "RUN")
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
+    made = small.manifest(tmp_path_factory.mktemp("scans"), scans=14)
+    return with_splits(made, ["calibrate"] * len(made))
+
+
+def with_splits(manifest: Manifest, splits: list[str]) -> Manifest:
+    frame = manifest.frame.copy()
+    frame.loc[frame.index[: len(splits)], "split"] = splits
+    return Manifest(frame, manifest.files)
+
+
+@pytest.mark.parametrize("method", ["temperature", "platt"])
+def test_a_copy_is_calibrated_and_the_run_stays(whole: Run, scans: Manifest, tmp_path: Path, method: str) -> None:
+    before = (whole.path / "trust.json").read_bytes()
+    changed = calibrate(whole.path, scans, method, tmp_path / "RUN2")
+    assert changed.path == tmp_path / "RUN2"
+    assert (whole.path / "trust.json").read_bytes() == before
+    for name in changed.names:
+        trust, old = changed.trust(name), whole.trust(name)
+        assert trust.method == method and trust.calibrated_on == {"n_scans": 14, "n_patients": 14, "sites": ["here"]}
+        np.testing.assert_array_equal(trust.ood.mean, old.ood.mean)
+    assert set(changed.facts["patients"]) >= {f"P-{i:08x}" for i in range(14)}
+
+
+def test_neither_the_test_split_nor_labels_of_the_training_are_looked_at(
+    whole: Run, scans: Manifest, tmp_path: Path
+) -> None:
+    split = with_splits(scans, ["train"] * 4 + ["calibrate"] * 6 + ["test"] * 4)
+
+    def seen(run: Run) -> list[str]:
+        return sorted(set(run.facts["patients"]) - {"trained", "P-00000000", "P-00000001"})
+
+    unknown = calibrate(whole, split, out=tmp_path / "A")
+    assert seen(unknown) == [f"P-{i:08x}" for i in range(4, 10)]
+    trained = change_run(whole, tmp_path / "T", trust={}, facts={"patients": ["trained", "P-00000000", "P-00000001"]})
+    known = calibrate(trained, split, out=tmp_path / "B")
+    assert seen(known) == [f"P-{i:08x}" for i in range(2, 10)]
+    assert known.trust().calibrated_on["n_scans"] == 8
+    again = calibrate(known, split, out=tmp_path / "C")
+    assert again.trust().calibrated_on["n_scans"] == 8 and again.facts["patients"] == known.facts["patients"]
+
+
+def test_in_place_takes_force(whole: Run, scans: Manifest, tmp_path: Path) -> None:
+    copy = calibrate(whole, scans, out=tmp_path / "RUN")
+    with pytest.raises(InputError, match="--force"):
+        calibrate(copy, scans)
+    with pytest.raises(InputError, match="exists already"):
+        calibrate(whole, scans, out=copy.path)
+    assert calibrate(copy, scans, "platt", force=True).trust().method == "platt"
+
+
+def test_few_patients_are_told_what_they_can_promise(
+    whole: Run, scans: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calibrate(whole, scans.select(scans.frame.scan_id[:4].tolist()), out=tmp_path / "RUN")
+    assert "80%" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["no labels", "one class", "test only", "no calibrator"])
+def test_what_cannot_be_calibrated_on_is_refused_and_leaves_nothing(
+    whole: Run, scans: Manifest, tmp_path: Path, kind: str
+) -> None:
+    given, says, method = {
+        "no labels": (scans.without_labels(), "no labelled scan", "temperature"),
+        "one class": (scans.select((scans.frame.label == "yes").to_numpy()), "one class only", "temperature"),
+        "test only": (with_splits(scans, ["test"] * len(scans)), "only in its test split", "temperature"),
+        "no calibrator": (scans, "choose one of temperature, platt", "isotonic"),
+    }[kind]
+    with pytest.raises(InputError, match=says):
+        calibrate(whole, given, method, tmp_path / "RUN")
+    assert not (tmp_path / "RUN").exists()
