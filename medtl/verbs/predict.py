@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from medtl.runs.run import Run
     from medtl.scans import Manifest
 
+ROWS_ON_THE_TERMINAL = 40
+
 
 def predict(
     run_or_export: Path | str | Run | Export,
@@ -42,15 +44,33 @@ def predict(
     if out is not None:
         refuse_existing(out, force)
     model = _model(run_or_export)
-    frame = model.predict(manifest_of(scans))
+    manifest = manifest_of(scans)
+    frame = model.predict(manifest)
     if (decision := model.facts.get("decision") or {}).get("warn"):
         progress.warn(decision.get("sentence", ""))
     if out is None:
-        progress.table([{str(key): value for key, value in row.items()} for row in frame.to_dict("records")])
+        progress.table(_shown(frame, manifest))
     else:
         write_predictions(frame, out)
     progress.say(_summary(frame) + ("" if out is None else f" -> {out}"))
     return frame
+
+
+def _shown(frame: pd.DataFrame, manifest: Manifest) -> list[dict[str, str]]:
+    """The table as a person reads it on the terminal, where files may have their names: its first rows."""
+    names = dict(zip(manifest.frame["scan_id"], manifest.frame["path"], strict=True))
+    rows = []
+    for row in frame.head(ROWS_ON_THE_TERMINAL).to_dict("records"):
+        cells = {"file": Path(names[row["scan_id"]]).name}
+        for key, value in row.items():
+            if isinstance(value, float):
+                cells[str(key)] = "" if value != value else f"{value:.3f}"
+            elif isinstance(value, bool):
+                cells[str(key)] = "yes" if value else "no"
+            elif key != "patient":
+                cells[str(key)] = str(value)
+        rows.append(cells)
+    return rows
 
 
 def _summary(frame: pd.DataFrame) -> str:
@@ -58,7 +78,7 @@ def _summary(frame: pd.DataFrame) -> str:
     classified = frame[frame["status"] == "ok"]
     counts = classified["prediction"].value_counts()
     parts = [f"{number} {name}" for name, number in counts.items()]
-    parts.append(f"{int(classified['refer'].astype(bool).sum())} to refer to a reader")
+    parts.append(f"of these {int(classified['refer'].astype(bool).sum())} to refer to a reader")
     if unused := len(frame) - len(classified):
         parts.append(f"{unused} not classified (see the column reason)")
     return f"{len(frame)} scans: {', '.join(parts)}"
