@@ -51,11 +51,11 @@ def verdict(label: ArrayLike, score: ArrayLike, patient: ArrayLike | None = None
     is of little use. The interval is DeLong's with the scans of a patient taken together (`measures.delong`).
 
     How often each is said with 50 scans of each class, one a patient, binormal scores (8,000 draws; worst of equal and
-    of 1.5 times wider positives; within 0.01 of it by `tests/trust/test_verdict.py`):
+    of 1.5 times wider positives; `tests/trust/test_verdict.py` draws it again):
 
         true AUROC         0.42  0.50  0.54  0.58  0.60  0.62  0.65  0.66  0.71  0.76  0.80
         better than chance 0.00  0.05  0.17  0.39  0.52  0.67  0.83  0.87  0.98  1.00  1.00
-        not                1.00  0.87  0.69  0.41  0.29  0.18  0.07  0.05  0.01  0.00  0.00
+        not                1.00  0.87  0.69  0.41  0.29  0.18  0.07  0.05  0.00  0.00  0.00
         cannot tell yet    0.00  0.08  0.17  0.22  0.21  0.18  0.10  0.08  0.02  0.00  0.00
 
     So it is wrong in at most 5 % ("better" at 0.50 or below, "not" at 0.66 or above; the worst are these two), and
