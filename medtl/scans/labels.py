@@ -104,7 +104,7 @@ def read_labels(path: str | Path, keep_identifiers: bool = False) -> Labels:
     rest = [column for column in frame.columns if column not in roles.values()]
     for role in ("label", "file", "patient"):
         alike = [column for column in rest if abs(len(column) - len(role)) <= 1]
-        near = difflib.get_close_matches(role, alike, n=1, cutoff=0.8)
+        near = difflib.get_close_matches(role, alike, n=1, cutoff=0.75)
         if role not in roles and near:
             raise InputError(f'{path}: the column "{near[0]}" looks like "{role}" misspelt; rename it')
     if not any(role in roles for role in NAMES):

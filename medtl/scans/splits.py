@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from medtl.errors import InputError
+from medtl.progress import warn
 from medtl.scans.duplicates import group_patients
 from medtl.scans.manifest import SPLITS, Manifest
 
@@ -56,26 +57,43 @@ def assign_splits(
 def check_leaks(*manifests: Manifest) -> None:
     """Check that no patient and no picture stands in more than one split, within and across the manifests.
 
+    Near-duplicates that only meet here, because their folders were indexed one by one, are warned of and not refused:
+    such a pair is not proof.
+
     Raises:
         InputError: names the patients.
     """
     whole = Manifest.concat(manifests)
-    frame = group_patients(whole).frame
+    torn = _torn(group_patients(whole))
+    if torn:
+        raise InputError(
+            f"{len(torn)} patient{'s' * (len(torn) > 1)} or their pictures stand in more than one split "
+            f"({_some(torn)}): give all scans of a patient one split, or empty the split column and it is dealt anew"
+        )
+    if len(manifests) > 1:
+        alike = _torn(group_patients(whole, near=True))
+        if alike:
+            warn(
+                f"nearly the same picture stands in more than one split ({_some(alike)}): index the folders in one "
+                "command, and such scans stay together"
+            )
+
+
+def _torn(manifest: Manifest) -> list[str]:
+    """Who stands in more than one split: `P-1 = P-2 in train and test`."""
+    frame = manifest.frame
     frame = frame[(frame.status == "ok") & (frame.split != "")]
     splits = frame.groupby("group").split.agg(lambda cells: sorted(set(cells), key=SPLITS.index))
-    torn = splits[splits.map(len) > 1]
-    if torn.empty:
-        return
     names = []
-    for group in torn.index[:3]:
+    for group, torn in splits[splits.map(len) > 1].items():
         rows = frame[frame.group == group]
         who = sorted({name for name in rows.patient if name}) or [f"scan {name}" for name in sorted(rows.scan_id)]
-        names.append(f"{' = '.join(who[:2])} in {' and '.join(torn[group])}")
-    more = f" and {len(torn) - 3} more" if len(torn) > 3 else ""
-    raise InputError(
-        f"{len(torn)} patient{'s' * (len(torn) > 1)} or their pictures stand in more than one split ({'; '.join(names)}"
-        f"{more}): give all scans of a patient one split, or empty the split column and it is dealt anew"
-    )
+        names.append(f"{' = '.join(who[:2])} in {' and '.join(torn)}")
+    return names
+
+
+def _some(names: Sequence[str]) -> str:
+    return "; ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _draw(group: Group, seed: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -27,11 +28,13 @@ def unescape(cell: str) -> str:
 
 def to_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """The text of a table, its cells escaped."""
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([escape(name) for name in columns])
-    writer.writerows([escape(cell) for cell in row] for row in rows)
-    return text.getvalue()
+    return "".join(",".join(_quoted(escape(cell)) for cell in row) + "\n" for row in itertools.chain([columns], rows))
+
+
+def _quoted(cell: str) -> str:
+    r"""csv.writer leaves a lone \r bare, and csv.reader then ends the row there; no reader takes a NUL."""
+    cell = cell.replace("\0", "")
+    return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in ',;\t"\r\n') else cell
 
 
 def read_csv(path: Path) -> pd.DataFrame:

@@ -1,0 +1,149 @@
+"""Splits by patient: nobody on both sides, every class in every split, whatever the order of the rows."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medtl.errors import InputError
+from medtl.scans import Manifest, assign_splits, check_leaks
+from medtl.scans.manifest import COLUMNS, SPLITS
+
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "patient": st.sampled_from(["", *(f"P-{i}" for i in range(12))]),
+            "site": st.sampled_from(["brazil", "egypt"]),
+            "label": st.sampled_from(["", "benign", "malignant", "benign;cyst"]),
+            "split": st.sampled_from(["", "", "", "", *SPLITS]),
+            "status": st.sampled_from(["ok", "ok", "ok", "unreadable"]),
+        }
+    ),
+    min_size=1,
+    max_size=40,
+)
+
+
+def manifest(rows: list[dict[str, str]]) -> Manifest:
+    whole = [dict.fromkeys(COLUMNS, "") | {"scan_id": f"{i:012x}", "status": "ok"} | row for i, row in enumerate(rows)]
+    return Manifest(pd.DataFrame(whole))
+
+
+def patients(n: int, label: str = "benign", site: str = "egypt") -> list[dict[str, str]]:
+    return [{"patient": f"P-{site}-{label}-{i}", "label": label, "site": site} for i in range(n)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(ROWS, st.integers(0, 3))
+def test_what_always_holds(rows: list[dict[str, str]], seed: int) -> None:
+    before = manifest(rows)
+    after = assign_splits(before, seed)
+    usable = after.usable.frame
+    assert set(usable.split) <= set(SPLITS)
+    given_splits = before.frame.split != ""
+    assert (after.frame.split[given_splits] == before.frame.split[given_splits]).all()
+    assert (after.frame.split[~given_splits & (after.frame.status != "ok")] == "").all()
+    dealt = usable[~usable.scan_id.isin(before.frame.scan_id[given_splits])]
+    assert (dealt.groupby("group").split.nunique() == 1).all()
+
+    turned = assign_splits(before.select(before.frame.scan_id[::-1].tolist()), seed)
+    assert turned.frame.set_index("scan_id").split.to_dict() == after.frame.set_index("scan_id").split.to_dict()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(["x", "y", "x;y", "z"])), max_size=30), st.integers(0, 3)
+)
+def test_a_class_of_three_patients_is_in_every_split(who: list[tuple[str, str]], seed: int) -> None:
+    if not who:
+        return
+    rows = [{"patient": f"P-{i}", "site": site, "label": label} for i, (site, label) in enumerate(who)]
+    m = assign_splits(manifest(rows), seed)
+    check_leaks(m)
+    for name in m.classes:
+        if "x" in name or "y" in name:
+            continue  # a patient with both may be needed in two places
+        has = m.frame[[name in label.split(";") for label in m.frame.label]]
+        if len(has) >= 3:
+            assert set(has.split) == set(SPLITS)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_classes_spread_over_sites_with_one_patient_each(seed: int) -> None:
+    rows = [row for site in "abc" for row in [*patients(1, "rare", site), *patients(20, "common", site)]]
+    m = assign_splits(manifest(rows), seed)
+    assert sorted(m.frame.split[m.frame.label == "rare"]) == sorted(SPLITS)
+
+
+def test_shares_of_each_site_and_class() -> None:
+    rows = [*patients(300), *patients(100, "malignant"), *patients(50, "malignant", "brazil")]
+    m = assign_splits(manifest(rows))
+    for _, stratum in m.frame.groupby(["site", "label"]):
+        shares = stratum.split.value_counts(normalize=True)
+        assert [round(shares[name], 2) for name in SPLITS] == pytest.approx([0.5, 0.2, 0.3], abs=0.011)
+    assert (assign_splits(manifest(rows), seed=1).frame.split != m.frame.split).any()
+
+
+def test_small_strata_do_not_all_round_the_same_way() -> None:
+    rows = [row for i in range(60) for row in patients(1, site=f"site-{i}")]
+    shares = assign_splits(manifest(rows)).frame.split.value_counts()
+    assert [shares[name] for name in SPLITS] == pytest.approx([30, 12, 18], abs=1)
+
+
+def test_real_hospitals(shared_data: object) -> None:
+    table = pd.read_csv(f"{shared_data}/ultrasound/labels.csv", dtype=str).fillna("")
+    m = assign_splits(manifest(table[["patient", "site", "label"]].to_dict("records")))
+    check_leaks(m)
+    shares = m.frame.groupby(["site", "label"]).split.value_counts(normalize=True).unstack()
+    assert shares.sub(pd.Series(dict(zip(SPLITS, (0.5, 0.2, 0.3), strict=True)))).abs().max().max() < 0.03
+
+
+def test_a_given_split_takes_the_patient_along() -> None:
+    rows = [*patients(10), {"patient": "P-egypt-benign-3", "site": "egypt", "label": "benign", "split": "test"}]
+    m = assign_splits(manifest(rows))
+    assert m.frame.split[3] == "test"
+    check_leaks(m)
+
+
+def test_given_splits_count_towards_the_shares() -> None:
+    rows = patients(100)
+    for row in rows[:30]:
+        row["split"] = "test"
+    shares = assign_splits(manifest(rows)).frame.split.value_counts()
+    assert [shares[name] for name in SPLITS] == [50, 20, 30]
+
+
+def test_no_calibration_wanted() -> None:
+    m = assign_splits(manifest(patients(10)), fractions=(0.7, 0.0, 0.3))
+    assert dict(m.frame.split.value_counts()) == {"train": 7, "test": 3}
+    with pytest.raises(InputError, match="sum to 1"):
+        assign_splits(manifest(patients(10)), fractions=(0.7, 0.7, 0.3))
+
+
+def test_leaks_within_and_across() -> None:
+    torn = manifest([{"patient": "P-1", "split": "train"}, {"patient": "P-1", "split": "test"}])
+    with pytest.raises(InputError, match=r"1 patient or their pictures .*P-1 in train and test"):
+        check_leaks(torn)
+    one, other = torn.select([f"{0:012x}"]), torn.select([f"{1:012x}"])
+    check_leaks(one)
+    check_leaks(other)
+    with pytest.raises(InputError, match="P-1 in train and test"):
+        check_leaks(one, other)
+
+
+def test_a_leak_by_the_same_picture() -> None:
+    rows = [
+        {"patient": "P-1", "split": "train", "fingerprint": "f" * 16},
+        {"patient": "P-2", "split": "test", "fingerprint": "f" * 16},
+    ]
+    with pytest.raises(InputError, match="P-1 = P-2 in train and test"):
+        check_leaks(manifest(rows))
+
+
+def test_a_picture_that_is_nearly_the_same_is_warned_of(capsys: pytest.CaptureFixture[str]) -> None:
+    one = manifest([{"patient": "P-1", "split": "train", "phash": "0" * 64, "group": "P-1"}])
+    other = manifest([{"path": "/b", "patient": "P-2", "split": "test", "phash": "0" * 63 + "1", "group": "P-2"}])
+    check_leaks(one, other)
+    assert "P-1 = P-2 in train and test" in capsys.readouterr().err
