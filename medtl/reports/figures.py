@@ -152,7 +152,7 @@ def losses(log: pd.DataFrame) -> Figure:
     for name, colour in zip(names, (ADAPTED, FINE_TUNED, *OTHERS, SOURCE_ONLY) * len(names), strict=False):
         value = log[name]
         axes.plot(step, value, color=colour, lw=0.6, alpha=0.25)
-        axes.plot(step, _smooth(value), color=colour, lw=1.8, label=name.replace("_", " "))
+        axes.plot(step, _smooth(value, log), color=colour, lw=1.8, label=name.replace("_", " "))
     _phases(axes, log)
     axes.legend(loc="upper right", fontsize=8.5, ncols=min(3, max(1, len(names))))
     axes.set(xlabel="Step", ylabel="Loss", xlim=(0, max(1, len(log) - 1)))
@@ -169,7 +169,7 @@ def discriminator(log: pd.DataFrame) -> Figure:
     axes.annotate("sites mixed", (0.99, 0.5), (0, -3), xycoords=("axes fraction", "data"), textcoords="offset points",
                   color=MUTED, fontsize=8.5, ha="right", va="top")  # fmt: skip
     axes.plot(step, log["domain_accuracy"], color=ADAPTED, lw=0.6, alpha=0.25)
-    axes.plot(step, _smooth(log["domain_accuracy"]), color=ADAPTED, lw=1.8)
+    axes.plot(step, _smooth(log["domain_accuracy"], log), color=ADAPTED, lw=1.8)
     _phases(axes, log)
     axes.set(xlabel="Step", ylabel="Right about the site", xlim=(0, max(1, len(log) - 1)), ylim=(0.3, 1.02))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -183,7 +183,7 @@ def summary(data: ReportData) -> Figure:
     figure = Figure(figsize=(8.6, 3.5), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
     for y, model in enumerate(data.models):
-        value, (low, high) = model.metrics["auroc"], model.metrics["auroc_ci"]
+        value, (low, high) = model.metrics["auroc"], _interval(model.metrics)
         left.barh(y, value - 0.5, left=0.5, height=0.56, color=colours[model.name], alpha=0.9)
         left.plot([low, high], [y, y], color=INK, lw=1.6)
         left.annotate(
@@ -191,10 +191,8 @@ def summary(data: ReportData) -> Figure:
         )
     left.set_yticks(range(len(data.models)), [m.name for m in data.models], color=INK)
     left.invert_yaxis()
-    left.set(
-        xlim=(min(0.5, *(m.metrics["auroc_ci"][0] - 0.02 for m in data.models)), 1.0), xlabel="AUROC, 95 % interval"
-    )
-    left.set_title(data.title)
+    lowest = min(_interval(m.metrics)[0] for m in data.models)
+    left.set(xlim=(min(0.5, lowest - 0.02), 1.0), xlabel="AUROC, 95 % interval", title=data.title)
     left.grid(axis="y", visible=False)
     main = data.handed_over
     _said_and_seen(right, main, data, colours[main.name])
@@ -240,9 +238,15 @@ def _legend(axes: Axes, order: Sequence[str]) -> None:
 
 
 def _dot(axes: Axes, y: float, metrics: Mapping[str, Any], colour: str, main: bool) -> None:
-    value, (low, high) = metrics["auroc"], metrics["auroc_ci"]
+    value, (low, high) = metrics["auroc"], _interval(metrics)
     axes.plot([low, high], [y, y], color=colour, lw=2 if main else 1.4)
     axes.plot(value, y, "o", ms=8 if main else 6, color=colour if main else "white", mec=colour, mew=1.6)
+
+
+def _interval(metrics: Mapping[str, Any]) -> tuple[float, float]:
+    """Of the AUROC; no wider than a dot where there are too few patients for one."""
+    low, high = metrics.get("auroc_ci") or (metrics["auroc"], metrics["auroc"])
+    return low, high
 
 
 def _marker(number: int) -> str:
@@ -262,8 +266,12 @@ def _phases(axes: Axes, log: pd.DataFrame) -> None:
                       textcoords="offset points", color=MUTED, fontsize=8.5, va="bottom")  # fmt: skip
 
 
-def _smooth(value: pd.Series) -> pd.Series:
-    return value.rolling(max(1, len(value) // 20), center=True, min_periods=1).mean().where(value.notna())
+def _smooth(value: pd.Series, log: pd.DataFrame) -> pd.Series:
+    """A moving mean over a twentieth of the training, within each phase."""
+    window = max(1, len(value) // 20)
+    phase = log["phase"] if "phase" in log else pd.Series(0, index=log.index)
+    mean = value.groupby(phase).transform(lambda part: part.rolling(window, center=True, min_periods=1).mean())
+    return mean.where(value.notna())
 
 
 def _found(data: ReportData) -> str:

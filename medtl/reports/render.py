@@ -28,7 +28,7 @@ def render(data: ReportData) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page.filters.update(num=number, percent=percent, tidy=tidy, excess=excess)
+    page.filters.update(num=number, percent=percent, tidy=tidy, excess=excess, interval=interval)
     main = data.handed_over
     return page.get_template("report.html.j2").render(
         data=data,
@@ -52,6 +52,11 @@ def number(value: float | None, digits: int = 2) -> Markup:
     if value is None or not np.isfinite(value):
         return Markup("–")
     return Markup(f'<data value="{float(value)!r}">{value:.{digits}f}</data>')
+
+
+def interval(bounds: Sequence[float] | None, digits: int = 2) -> Markup:
+    """As `number`, from one to the other."""
+    return Markup(" to ").join(number(bound, digits) for bound in bounds) if bounds else Markup("–")
 
 
 def excess(value: float | None, digits: int = 2) -> Markup:

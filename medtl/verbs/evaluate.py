@@ -219,8 +219,8 @@ def _in_order(run: Run) -> list[str]:
 def _shown(run: Run, which: str) -> str:
     if which != "model":
         return which
-    handed_over = run.decision.get("handed_over")
-    return str(handed_over or run.facts.get("method") or "model")
+    made = "fine-tuned" if "strategy" in run.facts else run.facts.get("method")
+    return str(run.decision.get("handed_over") or made or "model")
 
 
 def _note(run: Run, which: str) -> str:

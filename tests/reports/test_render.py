@@ -147,6 +147,16 @@ def test_one_model_with_nothing_known_of_it() -> None:
     assert list(page.cells) == ["model"]
 
 
+def test_too_few_patients_for_an_interval_and_sites_of_one_class() -> None:
+    on = replace(made.scans(4), label=np.array([0, 0, 1, 1]), site=np.array(["a", "a", "b", "b"], object))
+    logits = np.eye(2)[[0, 1, 0, 1]]
+    outputs = {"m": made.Outputs(logits, handed_over=True), "source-only": made.Outputs(logits)}
+    models = made.evaluate_models(outputs, on, n_bootstrap=20)
+    nothing = tuple(replace(m, metrics={**m.metrics, "auroc_ci": None}) for m in models)
+    html = render(made.report(on, models=nothing, projection=None, log=None, examples=()))
+    assert parsed(html).cells["m"]["auroc"] == [0.5] and "auroc_ci" not in parsed(html).cells["m"]
+
+
 def test_hostile_names_stay_text() -> None:
     on = made.scans(classes=("<script>x</script>", "b&b"))
     page = parsed(render(made.report(on, title='"><img src=http:x>')))
