@@ -133,14 +133,17 @@ def _scans(manifest: Manifest, runs: Any) -> tuple[Manifest, list[str]]:
             "(`medtl index FOLDER --labels labels.csv -o manifest.csv`)"
         )
     chosen = labelled.split("test")
-    if not len(chosen):
+    split = bool(len(chosen))
+    if not split:
         chosen = labelled
         notes.append(f"The scans have no labelled test split, so all {len(chosen)} labelled ones are used.")
     elif len(chosen) < len(labelled):
         check_leaks(manifest)
         notes.append(f"Of {len(labelled)} labelled scans, the {len(chosen)} of the test split are used.")
     for run in runs:
-        _refuse_trained_on(chosen, run)
+        chosen, met = _without_trained_on(chosen, run, refuse=split)
+        if met:
+            notes.append(f"{_scans_are(met)} left out: the Run has seen these patients' labels.")
         if strangers := sorted(set(chosen.classes) - set(run.classes)):
             raise InputError(
                 f"the labels {', '.join(strangers)} are none of the Run's classes ({', '.join(run.classes)}): "
@@ -154,21 +157,24 @@ def _scans(manifest: Manifest, runs: Any) -> tuple[Manifest, list[str]]:
     return chosen, notes
 
 
-def _refuse_trained_on(chosen: Manifest, run: Run) -> None:
-    """A model is not asked about patients whose labels it has seen.
+def _without_trained_on(chosen: Manifest, run: Run, refuse: bool) -> tuple[Manifest, int]:
+    """A model is not asked about patients whose labels it has seen: the others' scans, and how many were left out.
 
     Raises:
-        InputError: names some of them.
+        InputError: there are such patients and `refuse`, since a test split should have none, or there are no others.
     """
     from medtl.errors import InputError
 
-    met = sorted((set(chosen.frame["patient"]) - {""}) & set(run.facts.get("patients") or ()))
-    if met:
-        some = ", ".join(met[:3]) + (" ..." if len(met) > 3 else "")
+    seen = set(run.facts.get("patients") or ()) - {""}
+    met = chosen.frame["patient"].isin(seen)
+    if met.any() and (refuse or met.all()):
+        names = sorted(set(chosen.frame["patient"][met]))
+        some = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
         raise InputError(
-            f"{run.path.name} was trained or calibrated on the labels of {len(met)} of these patients ({some}): "
+            f"{run.path.name} was trained or calibrated on the labels of {len(names)} of these patients ({some}): "
             "leave them out, or give scans of others"
         )
+    return chosen.select((~met).to_numpy()), int(met.sum())
 
 
 class _Seen:

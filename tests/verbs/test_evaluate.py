@@ -138,10 +138,15 @@ def knows(run: Run, patients: list[str]) -> Run:
     return Run(run.path, {**run.facts, "patients": patients}, run.config, run.recipe, run._trust)
 
 
-def test_patients_of_the_training_are_refused(run: Run, on: Manifest, tmp_path: Path) -> None:
+def test_patients_whose_labels_the_run_has_seen_are_no_test(run: Run, on: Manifest, tmp_path: Path) -> None:
+    seen = knows(run, ["P-00000000", "P-00000001", "P-eeeeeeee"])
     with pytest.raises(InputError, match="P-00000000, P-00000001"):
-        evaluate(knows(run, ["P-00000000", "P-00000001", "P-eeeeeeee"]), on, tmp_path / "other")
-    assert not (tmp_path / "other").exists()
+        evaluate(seen, Manifest(on.frame.assign(split="test")), tmp_path / "out")
+    with pytest.raises(InputError, match="trained or calibrated on"):
+        evaluate(knows(run, list(on.frame.patient)), on, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    metrics = evaluate(seen, on, tmp_path / "out")
+    assert metrics["n_scans"] == 20 and any("4 scans are left out" in note for note in metrics["notes"])
 
 
 @pytest.mark.parametrize(
