@@ -1,13 +1,11 @@
-"""One file a verb: each composes what lies below, and each has the same arguments in the shell and in Python."""
+"""One file a verb: each composes what lies below, and each has the same arguments in the shell and in Python.
 
-from pathlib import Path
+A verb appears when it works: its file, `medtl/verbs/<verb>.py` with a function of that name, and one line here.
+"""
 
 # verb -> its arguments that the shell gives by place; all others are options. The order is that of `medtl --help`.
 VERBS: dict[str, tuple[str, ...]] = {
-    "demo": (),
     "index": ("folders",),
-    "adapt": (),
-    "finetune": ("run",),
     "calibrate": ("run",),
     "evaluate": ("run",),
     "predict": ("run_or_export", "scans"),
@@ -17,7 +15,3 @@ VERBS: dict[str, tuple[str, ...]] = {
     "recipes": (),
     "doctor": (),
 }
-
-VERBS = {
-    verb: VERBS[verb] for verb in VERBS if (Path(__file__).parent / f"{verb}.py").exists()
-}  # until all are written
