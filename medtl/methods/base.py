@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
+from medtl.models.classifier import Classifier
 from medtl.models.output import Output
 
 __all__ = ["Batch", "Method", "Output", "Step"]
@@ -40,7 +41,7 @@ class Method(nn.Module):
     roles: ClassVar[tuple[str, ...]] = ("source", "target")  # or "labelled" (target with labels), "support", "query"
     views: ClassVar[int] = 1
 
-    def __init__(self, classifier: nn.Module) -> None:
+    def __init__(self, classifier: Classifier) -> None:
         super().__init__()
         self.classifier = classifier
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from medtl.methods.base import Batch, Method
 from medtl.methods.losses import task_loss
+from medtl.models import Classifier
 
 
 class ReverseGradient(torch.autograd.Function):
@@ -45,12 +46,11 @@ class DANN(Method):
         hidden: the width of the discriminator.
     """
 
-    def __init__(self, classifier: nn.Module, weight: float = 0.3, hidden: int = 256) -> None:
+    def __init__(self, classifier: Classifier, weight: float = 0.3, hidden: int = 256) -> None:
         super().__init__(classifier)
         self.weight = weight
-        width = classifier.bottleneck[1].out_features
         self.discriminator = nn.Sequential(
-            nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1)
+            nn.Linear(classifier.width, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1)
         )
         self.register_buffer("domain_accuracy", torch.tensor(float("nan")), persistent=False)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -21,9 +23,10 @@ class Classifier(nn.Module):
         dropout: before the bottleneck.
     """
 
-    def __init__(self, backbone: nn.Module, n_classes: int, bottleneck: int = 256, dropout: float = 0.2) -> None:
+    def __init__(self, backbone: Any, n_classes: int, bottleneck: int = 256, dropout: float = 0.2) -> None:
         super().__init__()
         self.backbone = backbone
+        self.width = bottleneck
         self.bottleneck = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(backbone.num_features, bottleneck), nn.BatchNorm1d(bottleneck), nn.ReLU()
         )

@@ -1,1 +1,6 @@
+"""The loop, its checkpoints and its configuration. Knows no method by name."""
 
+from medtl.training.config import Config
+from medtl.training.loop import Plan, Role, fit
+
+__all__ = ["Config", "Plan", "Role", "fit"]

@@ -1,0 +1,146 @@
+"""What a training run can be told, from a YAML file under `configs/` or from flags; saved whole in the Run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from medtl.data.augmentation import Augmentation
+from medtl.errors import InputError
+from medtl.finetuning import STRATEGIES
+from medtl.methods import METHODS
+from medtl.models import DEFAULT
+from medtl.training.loop import Plan
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Training(_Strict):
+    """One phase of training.
+
+    The defaults are measured: docs/benchmarks.md, "How the defaults were chosen".
+    """
+
+    steps: int = Field(200, ge=1, description="optimiser steps")
+    batch: int = Field(32, ge=2, description="scans a site and step")
+    lr: float = Field(1e-3, gt=0, description="learning rate of the new layers")
+    backbone_lr: float = Field(0.2, ge=0, description="the backbone's, as a fraction of lr")
+    weight_decay: float = Field(1e-2, ge=0)
+    warmup: int = Field(10, ge=0, description="steps of a rising learning rate")
+
+    def plan(self) -> Plan:
+        """What the loop needs of it."""
+        return Plan(self.steps, self.batch, self.lr, self.backbone_lr, self.weight_decay, self.warmup)
+
+
+class Views(_Strict):
+    """Random views of the scans: see medtl.data.augmentation."""
+
+    rotation: float = Field(15.0, ge=0, le=180, description="degrees, either way")
+    scale: float = Field(0.15, ge=0, lt=1)
+    translation: float = Field(0.08, ge=0, lt=1)
+    flip: float = Field(0.5, ge=0, le=1, description="left for right; 0 where the side matters")
+    contrast: float = Field(0.25, ge=0, lt=1)
+    brightness: float = Field(0.1, ge=0, le=1)
+    gamma: float = Field(0.3, ge=0)
+    noise: float = Field(0.05, ge=0, le=1)
+
+    def augmentation(self) -> Augmentation:
+        """What the loop needs of it."""
+        return Augmentation(**self.model_dump())
+
+
+class Config(_Strict):
+    """Everything that `adapt` and `finetune` can be told."""
+
+    method: str = Field("dann", description="see `medtl methods`")
+    options: dict[str, Any] = Field(default_factory=dict, description="the method's own, such as weight: 0.3")
+    strategy: str = Field("lp-ft", description="of finetune")
+    backbone: str = Field(DEFAULT, description="a timm model")
+    weights: Path | None = Field(None, description="a file with the backbone's weights")
+    recipe: str = Field("auto", description="see `medtl recipes`")
+    size: int = Field(112, ge=32, le=1024, description="rows and columns of the network input")
+    seed: int = Field(0, ge=0)
+    device: str = Field("auto", description="auto, cpu, cuda, mps")
+    devices: int = Field(1, ge=1)
+    precision: str = Field("32-true", description="of Lightning Fabric: 32-true, bf16-mixed, 16-mixed")
+    source: Training = Training()
+    adapt: Training = Training(steps=100)
+    finetune: Training = Training(steps=100)
+    augmentation: Views = Views()
+
+    @field_validator("method")
+    @classmethod
+    def _known_method(cls, name: str) -> str:
+        return _known(name, METHODS, "method", "medtl methods")
+
+    @field_validator("strategy")
+    @classmethod
+    def _known_strategy(cls, name: str) -> str:
+        return _known(name, STRATEGIES, "strategy", "medtl methods")
+
+    @model_validator(mode="after")
+    def _options_of_the_method(self) -> Config:
+        allowed = [name for name in inspect.signature(METHODS[self.method]).parameters if name != "classifier"]
+        for name in self.options:
+            if name not in allowed:
+                raise ValueError(f"{self.method} has no option {name!r}{_nearest(name, allowed)}")
+        return self
+
+
+def load_config(path: str | Path | None = None, **flags: Any) -> Config:
+    """The configuration in a YAML file, overruled by the flags that are given (not None).
+
+    Raises:
+        InputError: the file is not there, is not YAML, or says what is not known; a misspelt key names the nearest.
+    """
+    told: dict[str, Any] = {}
+    where = "the options"
+    if path is not None:
+        where = str(path)
+        try:
+            told = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        except FileNotFoundError as error:
+            raise InputError(f"{path}: no such config; see configs/ for examples") from error
+        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+            raise InputError(f"{path}: is not a YAML file: {str(error).splitlines()[0]}") from error
+        if not isinstance(told, Mapping):
+            raise InputError(f"{path}: is not a list of `key: value` lines; see configs/ for examples")
+    given = {name: value for name, value in flags.items() if value is not None}
+    if given.get("method", told.get("method")) != told.get("method"):
+        told = {key: value for key, value in told.items() if key != "options"}  # they were another method's
+    try:
+        return Config.model_validate({**told, **given})
+    except ValidationError as error:
+        raise InputError(f"{where}: {_in_plain_words(error)}") from error
+
+
+def _known(name: str, registry: Mapping[str, Any], noun: str, verb: str) -> str:
+    if name not in registry:
+        raise ValueError(f"there is no {noun} {name!r}{_nearest(name, registry)}; see `{verb}`")
+    return name
+
+
+def _nearest(name: str, known: Any) -> str:
+    near = get_close_matches(name, list(known), n=1)
+    return f": did you mean {near[0]!r}?" if near else f": there is {', '.join(sorted(known))}"
+
+
+def _in_plain_words(error: ValidationError) -> str:
+    fault = error.errors()[0]
+    place = [str(part) for part in fault["loc"]]
+    if fault["type"] == "extra_forbidden":
+        model: Any = Config
+        for part in place[:-1]:
+            model = model.model_fields[part].annotation
+        return f"there is no key {'.'.join(place)!r}{_nearest(place[-1], model.model_fields)}"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(place)}: {message}" if place and not message.startswith(("there is no", "dann")) else message

@@ -1,0 +1,227 @@
+"""The loop: deals a batch for each role, sums the method's losses, steps. It knows no method by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from medtl.data.augmentation import Augmentation
+from medtl.data.cohort import Cohort
+from medtl.data.samplers import Deal
+from medtl.methods.base import Batch, Method
+from medtl.progress import track
+from medtl.training.checkpoint import load_checkpoint, save_checkpoint
+
+#: Steps between two looks at the model: one "epoch" of the log, of the checkpoints and of the choice.
+EPOCH = 25
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and how fast.
+
+    Attributes:
+        steps: optimiser steps.
+        batch: scans a role and step.
+        lr: AdamW's learning rate of the new layers (bottleneck, head, discriminator).
+        backbone_lr: the backbone's, as a fraction of `lr`.
+        weight_decay: AdamW's.
+        warmup: steps of a rising learning rate, before its cosine fall to 0.
+        clip: the largest gradient norm.
+    """
+
+    steps: int
+    batch: int = 32
+    lr: float = 1e-3
+    backbone_lr: float = 0.2
+    weight_decay: float = 1e-2
+    warmup: int = 10
+    clip: float = 5.0
+
+    def rate(self, step: int) -> float:
+        """The factor on the learning rates at `step`: a linear rise, then half a cosine."""
+        rise = min(1.0, (step + 1) / max(self.warmup, 1))
+        return rise * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+
+
+@dataclass(frozen=True)
+class Role:
+    """The scans that one of a method's roles is dealt from.
+
+    Attributes:
+        cohort: the scans.
+        deal: which rows at which step.
+        labelled: whether their labels are dealt; a method never sees those of an unlabelled role.
+        augmentation: random views, or None for the scans as they are.
+        site: the site number that is dealt, or None for the cohort's own.
+    """
+
+    cohort: Cohort
+    deal: Deal
+    labelled: bool = True
+    augmentation: Augmentation | None = field(default_factory=Augmentation)
+
+    def batch(self, step: int, seed: int, device: torch.device, rank: int = 0, world: int = 1) -> Batch:
+        """Batch number `step`: the same for the same seed, each of `world` processes having its share."""
+        rows = self.deal.rows(step)[rank::world]
+        bags = [self.cohort.pixels(row) for row in rows]
+        pixels = torch.from_numpy(np.concatenate(bags)).to(device)
+        pixels = pixels.to(memory_format=torch.channels_last)
+        if self.augmentation is not None:
+            generator = torch.Generator().manual_seed(hash((seed, step, rank)) % 2**63)
+            pixels = self.augmentation(pixels, generator).contiguous(memory_format=torch.channels_last)
+        bag = np.repeat(np.arange(len(rows)), [len(each) for each in bags])
+        label = torch.from_numpy(self.cohort.label[rows]).to(device) if self.labelled else None
+        return Batch(
+            pixels=pixels,
+            bag=torch.from_numpy(bag).to(device),
+            label=label,
+            site=torch.from_numpy(self.cohort.site[rows]).to(device),
+            row=torch.from_numpy(rows).to(device),
+        )
+
+
+def fit(
+    method: Method,
+    roles: Mapping[str, Role],
+    plan: Plan,
+    *,
+    fabric: Fabric,
+    seed: int,
+    phase: str,
+    checkpoint: Path | None = None,
+    signature: str = "",
+    after_epoch: Callable[[int, Method], dict[str, float]] | None = None,
+    keep: dict[str, Any] | None = None,
+) -> list[dict[str, Any]]:
+    """Train `method` in place.
+
+    Args:
+        method: its losses are minimised.
+        roles: what to deal for each of `method.roles`.
+        plan: how long and how fast.
+        fabric: the devices and the precision.
+        seed: of the dealing, the views and the dropout.
+        phase: a name for the log and the progress bar.
+        checkpoint: a file to go on from where it exists, rewritten after every epoch.
+        signature: what is trained on and how; a checkpoint of something else is refused.
+        after_epoch: looks at the method after each epoch (0 is before the first step) and gives numbers for the log.
+        keep: a dictionary of tensors and plain values that `after_epoch` fills; it stands in the checkpoint too.
+
+    Returns:
+        The log, a row an epoch: phase, epoch, step, progress, lr, the mean of each loss, the method's measures.
+
+    Raises:
+        InputError: the checkpoint is of another run, or the disk is full.
+        FloatingPointError: a loss is not finite.
+    """
+    keep = {} if keep is None else keep
+    groups = method.groups()
+    optimisers = {name: _optimiser(method, parameters, plan) for name, parameters in groups.items()}
+    module, *wrapped = fabric.setup(method, *optimisers.values())
+    optimisers = dict(zip(optimisers, wrapped, strict=True))
+    for losses in {step.losses for step in method.steps(0.0)}:
+        module.mark_forward_method(losses)
+
+    log: list[dict[str, Any]] = []
+    first = 0
+    if checkpoint is not None and checkpoint.exists():
+        state = load_checkpoint(checkpoint, signature)
+        first, log = state["step"], state["log"]
+        keep.update(state["keep"])
+        method.load_state_dict(state["method"])
+        for name, optimiser in optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
+    elif after_epoch is not None:
+        log.append({"phase": phase, "epoch": 0, "step": 0, "progress": 0.0, **after_epoch(0, method)})
+
+    for start in track(range(first, plan.steps, EPOCH), phase, total=max(0, math.ceil((plan.steps - first) / EPOCH))):
+        stop = min(start + EPOCH, plan.steps)
+        torch.manual_seed(hash((seed, start, fabric.global_rank)) % 2**63)  # dropout; exact after a resume
+        method.prepare(roles, start / plan.steps)
+        method.train()
+        means = _Means()
+        for step in range(start, stop):
+            progress = step / plan.steps
+            for optimiser in optimisers.values():
+                for group in optimiser.param_groups:
+                    group["lr"] = group["initial_lr"] * plan.rate(step)
+            batch = {
+                name: role.batch(step, seed + number, fabric.device, fabric.global_rank, fabric.world_size)
+                for number, (name, role) in enumerate(roles.items())
+            }
+            for each in method.steps(progress):
+                named = getattr(module, each.losses)(batch, progress)
+                fabric.backward(sum(named.values(), torch.zeros((), device=fabric.device)))
+                fabric.clip_gradients(module, optimisers[each.moves], max_norm=plan.clip, error_if_nonfinite=False)
+                optimisers[each.moves].step()
+                method.zero_grad(set_to_none=True)
+                means.add(named)
+            method.after_step(progress)
+            means.add(method.measures())
+        row = {"phase": phase, "epoch": stop // EPOCH, "step": stop, "progress": stop / plan.steps}
+        row |= {"lr": plan.lr * plan.rate(stop - 1), **means.read(phase)}
+        if after_epoch is not None:
+            row |= after_epoch(math.ceil(stop / EPOCH), method)
+        log.append(row)
+        if checkpoint is not None and fabric.is_global_zero:
+            save_checkpoint(
+                checkpoint,
+                {
+                    "signature": signature,
+                    "step": stop,
+                    "log": log,
+                    "keep": keep,
+                    "method": method.state_dict(),
+                    "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
+                },
+            )
+    return log
+
+
+class _Means:
+    """Means of what each step measured, left on the device until they are read."""
+
+    def __init__(self) -> None:
+        self.total: dict[str, Any] = {}
+        self.count: dict[str, int] = {}
+
+    def add(self, values: Mapping[str, Tensor | float]) -> None:
+        for name, value in values.items():
+            value = value.detach() if isinstance(value, Tensor) else value
+            self.total[name] = self.total.get(name, 0.0) + value
+            self.count[name] = self.count.get(name, 0) + 1
+
+    def read(self, phase: str) -> dict[str, float]:
+        means = {name: float(total) / self.count[name] for name, total in self.total.items()}
+        for name, value in means.items():
+            if not math.isfinite(value):
+                raise FloatingPointError(f"the {name} loss of {phase} is {value}: lower `lr` in the config")
+        return means
+
+
+def _optimiser(method: Method, parameters: list[torch.nn.Parameter], plan: Plan) -> torch.optim.Optimizer:
+    """AdamW; the pretrained backbone moves slower, and neither norms nor biases decay."""
+    classifier: Any = method.classifier
+    backbone = (
+        {id(parameter) for parameter in classifier.backbone.parameters()} if hasattr(classifier, "backbone") else set()
+    )
+    groups = [
+        {
+            "params": [p for p in parameters if (id(p) in backbone) == slow and (p.ndim > 1) == decays],
+            "lr": plan.lr * (plan.backbone_lr if slow else 1.0),
+            "weight_decay": plan.weight_decay if decays else 0.0,
+        }
+        for slow in (True, False)
+        for decays in (True, False)
+    ]
+    groups = [{**group, "initial_lr": group["lr"]} for group in groups if group["params"]]
+    return torch.optim.AdamW(groups)
