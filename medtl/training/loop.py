@@ -21,7 +21,7 @@ from medtl.progress import track
 from medtl.training.checkpoint import load_checkpoint, save_checkpoint
 
 #: Steps between two looks at the model: one "epoch" of the log, of the checkpoints and of the choice.
-EPOCH = 25
+EPOCH = 50
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,6 @@ class Role:
         deal: which rows at which step.
         labelled: whether their labels are dealt; a method never sees those of an unlabelled role.
         augmentation: random views, or None for the scans as they are.
-        site: the site number that is dealt, or None for the cohort's own.
     """
 
     cohort: Cohort
@@ -167,10 +166,12 @@ def fit(
                 means.add(named)
             method.after_step(progress)
             means.add(method.measures())
-        row = {"phase": phase, "epoch": stop // EPOCH, "step": stop, "progress": stop / plan.steps}
+        _share_buffers(method, fabric.world_size)
+        epoch = math.ceil(stop / EPOCH)
+        row = {"phase": phase, "epoch": epoch, "step": stop, "progress": stop / plan.steps}
         row |= {"lr": plan.lr * plan.rate(stop - 1), **means.read(phase)}
         if after_epoch is not None:
-            row |= after_epoch(math.ceil(stop / EPOCH), method)
+            row |= after_epoch(epoch, method)
         log.append(row)
         if checkpoint is not None and fabric.is_global_zero:
             save_checkpoint(
@@ -185,6 +186,13 @@ def fit(
                 },
             )
     return log
+
+
+def _share_buffers(method: Method, world: int) -> None:
+    """Give every process the first one's buffers: batch statistics are each process's own since the last forward."""
+    if world > 1:
+        for buffer in method.buffers():
+            torch.distributed.broadcast(buffer, src=0)
 
 
 class _Means:
