@@ -67,7 +67,7 @@ class Method(nn.Module):
     def after_step(self, progress: float) -> None:
         """After each optimiser step: moving averages."""
 
-    def predictor(self) -> nn.Module:
+    def predictor(self) -> Classifier:
         """What is evaluated and exported."""
         return self.classifier
 

@@ -24,8 +24,13 @@ if TYPE_CHECKING:
 INSTANCES = 64
 
 
-def outputs(classifier: nn.Module, cohort: Cohort) -> tuple[np.ndarray, np.ndarray]:
+def outputs(classifier: nn.Module, cohort: Cohort, progress: str = "") -> tuple[np.ndarray, np.ndarray]:
     """What a classifier in evaluation mode gives for each scan of a cohort, on the device where it is.
+
+    Args:
+        classifier: gives an Output.
+        cohort: N scans.
+        progress: what the progress bar says; none without.
 
     Returns:
         logits float32 (N, K) and features float32 (N, F), in the cohort's order.
@@ -33,7 +38,8 @@ def outputs(classifier: nn.Module, cohort: Cohort) -> tuple[np.ndarray, np.ndarr
     logits, features = [], []
     device = next(classifier.parameters()).device
     with torch.inference_mode():
-        for scans in track(list(batches(cohort.bag_sizes)), "Classifying scans"):
+        dealt = list(batches(cohort.bag_sizes))
+        for scans in track(dealt, progress) if progress else dealt:
             pixels = [torch.from_numpy(np.asarray(cohort.pixels(i), np.float32)) for i in scans]
             bag = torch.repeat_interleave(torch.arange(len(scans)), torch.tensor([len(p) for p in pixels]))
             stacked = torch.cat(pixels).to(device, memory_format=torch.channels_last)

@@ -191,7 +191,7 @@ class Run:
         """
         from medtl.runs.predict import outputs
 
-        return outputs(self.classifier(which), cohort)
+        return outputs(self.classifier(which), cohort, "Classifying scans")
 
     def predict(self, manifest: Manifest, which: str = MODEL) -> pd.DataFrame:
         """Predictions in the columns of predictions.csv, one row a scan, in the manifest's order.

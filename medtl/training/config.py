@@ -63,6 +63,11 @@ class Config(_Strict):
 
     method: str = Field("dann", description="see `medtl methods`")
     options: dict[str, Any] = Field(default_factory=dict, description="the method's own, such as weight: 0.3")
+    candidates: list[dict[str, Any]] = Field(
+        default_factory=list,
+        description="options to try one after the other, such as [{weight: 0.1}, {weight: 1}]; the best is chosen "
+        "without target labels",
+    )
     strategy: str = Field("lp-ft", description="of finetune")
     backbone: str = Field(DEFAULT, description="a timm model")
     weights: Path | None = Field(None, description="a file with the backbone's weights")
@@ -90,7 +95,7 @@ class Config(_Strict):
     @model_validator(mode="after")
     def _options_of_the_method(self) -> Config:
         allowed = [name for name in inspect.signature(METHODS[self.method]).parameters if name != "classifier"]
-        for name in self.options:
+        for name in [name for options in (self.options, *self.candidates) for name in options]:
             if name not in allowed:
                 raise ValueError(f"{self.method} has no option {name!r}{_nearest(name, allowed)}")
         return self

@@ -6,6 +6,7 @@ A verb appears when it works: its file, `medtl/verbs/<verb>.py` with a function 
 # verb -> its arguments that the shell gives by place; all others are options. The order is that of `medtl --help`.
 VERBS: dict[str, tuple[str, ...]] = {
     "index": ("folders",),
+    "adapt": (),
     "calibrate": ("run",),
     "evaluate": ("run",),
     "predict": ("run_or_export", "scans"),

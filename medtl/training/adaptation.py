@@ -1,0 +1,351 @@
+"""From a labelled source and an unlabelled target to the model that is handed over, and why that one."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from medtl.data.cohort import Cohort
+from medtl.data.samplers import Deal
+from medtl.measures import auroc, information, rank_agreement
+from medtl.methods import METHODS, Method
+from medtl.models import Classifier, create_backbone
+from medtl.runs.predict import outputs
+from medtl.training.batch_statistics import with_statistics_of
+from medtl.training.config import Config
+from medtl.training.loop import Plan, Role, fit
+from medtl.trust import expected_loss
+
+#: Scans of each site that are looked at after each epoch.
+LOOKS = 192
+#: The source AUROC that adaptation may cost before it is taken for harm. Two standard errors of an AUROC of 0.85 on
+#: 200 scans; of the honest pairs none lost as much (docs/benchmarks.md).
+MAY_FORGET = 0.05
+#: Below this share of the source-only model's information about the target the adapted model has collapsed.
+COLLAPSED = 0.5
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What is handed over, and why.
+
+    Attributes:
+        handed_over: "adapted" or "source-only".
+        why: the rule that decided, in plain words.
+        sentence: what to tell the user: which model, why, how much is likely lost, how many scans to label.
+        warn: whether AUROC is likely lost at the new site.
+        signals: the numbers that the rule looked at; none has seen a target label.
+    """
+
+    handed_over: str
+    why: str
+    sentence: str
+    warn: bool
+    signals: dict[str, float]
+
+
+@dataclass
+class Adapted:
+    """What adaptation made.
+
+    Attributes:
+        models: "source-only", and "adapted" with the target's batch statistics.
+        at_source: the same models as they judge source scans, with the source's batch statistics.
+        log: rows of the training log.
+        decision: which model is handed over.
+        features: embeddings of both sites before and after.
+        seconds: how long each phase trained in this process.
+    """
+
+    models: dict[str, Classifier]
+    at_source: dict[str, Classifier]
+    log: list[dict[str, Any]]
+    decision: Decision
+    features: dict[str, np.ndarray] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def new_classifier(config: Config, n_classes: int, channels: int, seed: int) -> Classifier:
+    """A classifier on the ImageNet backbone, its new layers drawn from the seed."""
+    torch.manual_seed(seed)
+    backbone = create_backbone(config.backbone, config.weights, channels=channels)
+    return Classifier(backbone, n_classes).to(memory_format=torch.channels_last)
+
+
+def signature_of(config: Config, *cohorts: Cohort) -> str:
+    """16 hex digits that change with the configuration or the scans."""
+    told = config.model_dump(mode="json", exclude={"device", "devices"})
+    scans = [[cohort.recipe.digest, *cohort.scan_id.tolist(), *cohort.label.tolist()] for cohort in cohorts]
+    return hashlib.sha256(json.dumps([told, scans], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def train_source_only(
+    source: Cohort,
+    held_out: Cohort,
+    config: Config,
+    *,
+    fabric: Fabric,
+    folder: Path,
+    seed: int,
+    phase: str = "source-only",
+) -> tuple[Classifier, list[dict[str, Any]]]:
+    """Train on the source's labels alone, each class and site dealt as often as the others."""
+    classifier = new_classifier(config, len(source.classes), source.recipe.channels, seed)
+    method = METHODS["source-only"](classifier)
+    some_source = _some(held_out)
+
+    def look(epoch: int, method: Method) -> dict[str, float]:
+        return {"source_auroc": _auroc(outputs(classifier.eval(), some_source)[0], some_source)}
+
+    log = fit(
+        method,
+        {"source": labelled_role(source, config, config.source.plan(), seed)},
+        config.source.plan(),
+        fabric=fabric,
+        seed=seed,
+        phase=phase,
+        checkpoint=folder / f"{phase}.pt",
+        signature=signature_of(config, source, held_out),
+        after_epoch=look,
+    )
+    return classifier.cpu().eval(), log
+
+
+def adapt_classifier(
+    warm: Classifier,
+    source: Cohort,
+    held_out: Cohort,
+    target: Cohort,
+    config: Config,
+    *,
+    fabric: Fabric,
+    folder: Path,
+    options: Mapping[str, Any],
+    phase: str,
+) -> tuple[tuple[Classifier, float], list[dict[str, Any]]]:
+    """Adapt a copy of the source-only model, and keep the epoch that a label-free score likes best.
+
+    The score is the information that the predictions on the target hold about the class (Bridle et al., NIPS 1991;
+    among the validators of Musgrave et al., arXiv:2208.07360): sure scan by scan, and not of one class alone. An epoch
+    that lost more than 0.05 of the source's AUROC is not a candidate. No target label is reachable from here: the
+    target's cohort has none.
+
+    Returns:
+        the classifier of the best epoch (with running statistics) and its score; the log.
+    """
+    if (target.label >= 0).any():
+        raise ValueError("the target's labels must not reach the choice: pass manifest.without_labels()")
+    method = METHODS[config.method](copy.deepcopy(warm), **options).to(memory_format=torch.channels_last)
+    plan, seed = config.adapt.plan(), config.seed
+    roles = {
+        "source": labelled_role(source, config, plan, seed + 1),
+        "target": Role(target, Deal(target.site, plan.batch, seed + 2), False, config.augmentation.augmentation()),
+    }
+    roles = {name: roles[name] for name in method.roles}
+    some_target, some_source = _some(target), _some(held_out)
+    best: dict[str, Any] = {}
+
+    def look(epoch: int, method: Method) -> dict[str, float]:
+        predictor = method.predictor().eval()
+        here = with_statistics_of(predictor, some_target)
+        score = information(_probabilities(outputs(here, some_target)[0]))
+        source_auroc = _auroc(outputs(predictor, some_source)[0], some_source)
+        forgot = source_auroc < best.get("first_auroc", source_auroc) - MAY_FORGET
+        best.setdefault("first_auroc", source_auroc)
+        if epoch and not forgot and score >= best.get("score", -np.inf):
+            best.update(score=score, epoch=epoch, state=copy.deepcopy(predictor.state_dict()))
+        return {"target_information": score, "source_auroc": source_auroc}
+
+    log = fit(
+        method,
+        roles,
+        plan,
+        fabric=fabric,
+        seed=seed + 3,
+        phase=phase,
+        checkpoint=folder / f"{phase}.pt",
+        signature=signature_of(config, source, held_out, target),
+        after_epoch=look,
+        keep=best,
+    )
+    adapted = copy.deepcopy(warm)
+    adapted.load_state_dict(best.get("state") or method.predictor().state_dict())
+    return (adapted.cpu().eval(), float(best.get("score", -np.inf))), log
+
+
+def adapt_cohorts(
+    source: Cohort,
+    held_out: Cohort,
+    target: Cohort,
+    config: Config,
+    fabric: Fabric,
+    folder: Path,
+    warm: Classifier | None = None,
+) -> Adapted:
+    """The whole of it: source-only, a second source-only to see whether they agree, the method, the decision.
+
+    Args:
+        source: labelled, to train on.
+        held_out: labelled, of other patients of the same sites.
+        target: unlabelled.
+        config: what to do.
+        fabric: where.
+        folder: for checkpoints; a phase that is whole is not done again.
+        warm: a source-only model to start from instead of training one.
+    """
+    log: list[dict[str, Any]] = []
+    seconds: dict[str, float] = {}
+
+    def timed(phase: str, trained: tuple[Any, list[dict[str, Any]]], start: float) -> Any:
+        log.extend(trained[1])
+        seconds[phase] = round(time.monotonic() - start, 1)
+        return trained[0]
+
+    train: dict[str, Any] = {"fabric": fabric, "folder": folder}
+    start = time.monotonic()
+    if warm is None:
+        warm = timed("source-only", train_source_only(source, held_out, config, seed=config.seed, **train), start)
+    start = time.monotonic()
+    second = train_source_only(source, held_out, config, seed=config.seed + 1, phase="witness", **train)
+    witness = timed("witness", second, start)
+    models, at_source = {"source-only": warm}, {"source-only": warm}
+    start = time.monotonic()
+    if config.method != "source-only":
+        candidates = []
+        for number, options in enumerate(config.candidates or [{}]):
+            phase = config.method if not number else f"{config.method} {number + 1}"
+            found = adapt_classifier(
+                warm, source, held_out, target, config, options={**config.options, **options}, phase=phase, **train
+            )
+            candidates.append(timed(config.method, found, start))
+        at_source["adapted"] = max(candidates, key=lambda each: each[1])[0]
+        models["adapted"] = with_statistics_of(at_source["adapted"], target)
+    for model in {id(model): model for model in [*at_source.values(), *models.values()]}.values():
+        expect_prior_of(model, source)
+    decision = decide(models, at_source, witness, held_out, target)
+    return Adapted(models, at_source, log, decision, _embeddings(models, at_source, held_out, target), seconds)
+
+
+def decide(
+    models: Mapping[str, Classifier],
+    at_source: Mapping[str, Classifier],
+    witness: Classifier,
+    held_out: Cohort,
+    target: Cohort,
+) -> Decision:
+    """Hand over the adapted model, or fall back to source-only, by what is visible without target labels.
+
+    The rule: fall back where the adapted model lost more than 0.05 of AUROC on held-out source scans (it forgot), or
+    where its predictions at the target hold less than half of the information that the source-only model's hold (it
+    collapsed). Warn where two source-only models agree less in rank at the target than at home by more than 0.1.
+    """
+    here = {name: outputs(model, target)[0] for name, model in models.items()}
+    home = {name: outputs(model, held_out)[0] for name, model in at_source.items()}
+    signals = {
+        "agreement_source": rank_agreement(_ranked(home["source-only"]), _ranked(outputs(witness, held_out)[0])),
+        "agreement_target": rank_agreement(_ranked(here["source-only"]), _ranked(outputs(witness, target)[0])),
+        "source_auroc": _auroc(home["source-only"], held_out),
+        "information": information(_probabilities(here["source-only"])),
+    }
+    lost = expected_loss(signals["agreement_source"], signals["agreement_target"], signals["source_auroc"])
+    if "adapted" not in models:
+        return Decision(
+            "source-only", "no method was asked for", f"Handed over: source-only. {lost.sentence}", lost.warn, signals
+        )
+    signals |= {
+        "adapted_source_auroc": _auroc(home["adapted"], held_out),
+        "adapted_information": information(_probabilities(here["adapted"])),
+        "adapted_agreement": rank_agreement(_ranked(here["source-only"]), _ranked(here["adapted"])),
+    }
+    handed_over, why = _rule(signals)
+    return Decision(handed_over, why, f"Handed over: {handed_over}, since {why}. {lost.sentence}", lost.warn, signals)
+
+
+def _rule(signals: Mapping[str, float]) -> tuple[str, str]:
+    forgot = signals["source_auroc"] - signals["adapted_source_auroc"]
+    if forgot > MAY_FORGET:
+        return "source-only", f"the adapted model lost {forgot:.2f} of AUROC on held-out source scans"
+    if signals["adapted_information"] < COLLAPSED * signals["information"]:
+        return "source-only", "the adapted model's predictions at the new site say less than half as much"
+    return "adapted", "adapting cost the source little and its predictions at the new site are no less decided"
+
+
+def labelled_role(cohort: Cohort, config: Config, plan: Plan, seed: int) -> Role:
+    """Every class and site dealt equally often."""
+    strata = cohort.site if cohort.multilabel else cohort.site * len(cohort.classes) + cohort.label
+    return Role(cohort, Deal(strata, plan.batch, seed), True, config.augmentation.augmentation())
+
+
+def expect_prior_of(classifier: Classifier, cohort: Cohort) -> None:
+    """Let a model that saw classes equally often expect them as often as the cohort has them.
+
+    The log of the class shares is added to the head's bias (Saerens et al., Neural Computation 2002).
+    """
+    if cohort.multilabel:
+        return
+    counts = np.bincount(cohort.label[cohort.label >= 0], minlength=len(cohort.classes))
+    shares = torch.from_numpy((counts + 1) / (counts + 1).sum() * len(counts))
+    with torch.no_grad():
+        classifier.head.bias.add_(torch.log(shares).to(classifier.head.bias))
+
+
+def _some(cohort: Cohort) -> Cohort:
+    """At most 192 scans, always the same ones."""
+    if len(cohort) <= LOOKS:
+        return cohort
+    return cohort.select(np.sort(np.random.default_rng(0).permutation(len(cohort))[:LOOKS]))
+
+
+def _embeddings(
+    models: Mapping[str, Classifier], at_source: Mapping[str, Classifier], held_out: Cohort, target: Cohort
+) -> dict[str, np.ndarray]:
+    """Where at most 192 scans of each site lie before and after, for the report."""
+    source, target = _some(held_out), _some(target)
+    after = "adapted" if "adapted" in models else "source-only"
+    return {
+        "source_before": _embedding(at_source["source-only"], source),
+        "target_before": _embedding(models["source-only"], target),
+        "source_after": _embedding(at_source[after], source),
+        "target_after": _embedding(models[after], target),
+        "source_label": source.label,
+        "source_id": source.scan_id,
+        "target_id": target.scan_id,
+    }
+
+
+def _embedding(classifier: Classifier, cohort: Cohort) -> np.ndarray:
+    features = torch.from_numpy(outputs(classifier, cohort)[1])
+    with torch.inference_mode():
+        return classifier.classify(features).embedding.numpy()
+
+
+def _ranked(logits: np.ndarray) -> np.ndarray:
+    """One score a scan and class: binary, the log odds; else each class's log odds, one after the other."""
+    if logits.shape[1] == 2:
+        return logits[:, 1] - logits[:, 0]
+    return (logits - logits.mean(axis=1, keepdims=True)).ravel()
+
+
+def _auroc(logits: np.ndarray, cohort: Cohort) -> float:
+    """The mean over classes where there are more than two."""
+    if cohort.multilabel:
+        known = ~np.isnan(cohort.label)
+        return float(np.nanmean([auroc(cohort.label[k, c], logits[k, c]) for c, k in enumerate(known.T)]))
+    if logits.shape[1] == 2:
+        return auroc(cohort.label, _ranked(logits))
+    p = _probabilities(logits)
+    return float(np.nanmean([auroc(cohort.label == c, p[:, c]) for c in range(logits.shape[1])]))
+
+
+def _probabilities(logits: np.ndarray) -> np.ndarray:
+    return torch.softmax(torch.from_numpy(logits), dim=1).numpy()

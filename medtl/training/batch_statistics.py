@@ -1,0 +1,56 @@
+"""A site's own batch statistics."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import nn
+
+from medtl.data.cohort import Cohort
+from medtl.models import Classifier
+
+#: Enough scans for means and variances; more change nothing and cost a forward pass each.
+SCANS = 384
+BATCH = 64
+
+
+def with_statistics_of(classifier: Classifier, cohort: Cohort, seed: int = 0) -> Classifier:
+    """A copy whose batch normalisation uses the means and variances of the cohort's scans; no label is looked at.
+
+    Adaptive batch normalisation (Li et al., Pattern Recognition 2018, arXiv:1603.04779). A method that deals source and
+    target in batches of their own trains with each site's statistics; the running ones mix the two, and a model that
+    is to work at one site does better with that site's (measured: docs/benchmarks.md).
+
+    Args:
+        classifier: stays as it is.
+        cohort: the site's scans, at least 16; with fewer the copy keeps the statistics it has.
+        seed: which scans, where there are more than 384.
+    """
+    adapted = copy.deepcopy(classifier)
+    norms = [module for module in adapted.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    if not norms or len(cohort) < 16:
+        return adapted.eval()
+    adapted.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain mean over batches
+        norm.train()
+    with torch.no_grad():
+        for rows in _batches(len(cohort), seed):
+            bags = [cohort.pixels(row) for row in rows]
+            bag = torch.from_numpy(np.repeat(np.arange(len(rows)), [len(each) for each in bags]))
+            pixels = torch.from_numpy(np.concatenate(bags)).contiguous(memory_format=torch.channels_last)
+            device = next(adapted.parameters()).device
+            adapted(pixels.to(device), bag.to(device), len(rows))
+    for norm in norms:
+        norm.momentum = 0.1
+    return adapted.eval()
+
+
+def _batches(scans: int, seed: int) -> Iterator[np.ndarray]:
+    """Equal batches, so that each counts alike in the mean."""
+    rows = np.random.default_rng(seed).permutation(scans)[:SCANS]
+    yield from np.array_split(rows, max(1, round(len(rows) / BATCH)))

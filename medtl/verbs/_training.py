@@ -1,0 +1,222 @@
+"""What the training verbs share: the Run's folder, the cohorts, the devices, and writing what they made."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from lightning_fabric import Fabric
+
+from medtl.data import Cohort
+from medtl.errors import InputError, ScanError
+from medtl.intensity import Recipe
+from medtl.runs.predict import outputs
+from medtl.runs.run import Run, write_run
+from medtl.scans import Manifest, Scan, read
+from medtl.training.adaptation import Adapted
+from medtl.training.config import Config
+from medtl.trust import Trust, fit_trust
+
+CHECKPOINTS = "checkpoints"
+
+
+def folder_for(out: str | Path, resume: bool, force: bool) -> Path:
+    """The Run's folder: new, or to be gone on with, or to be replaced.
+
+    Raises:
+        InputError: it exists and neither `resume` nor `force` was given, there is nothing to resume, or it is no Run.
+    """
+    folder = Path(out)
+    begun = (folder / CHECKPOINTS).is_dir()
+    whole = (folder / "run.json").is_file()
+    if resume and not begun:
+        raise InputError(
+            f"{folder} holds no run that was cut off: leave out --resume" + (" or give --force" if whole else "")
+        )
+    if folder.exists() and not resume and (any(folder.iterdir()) if folder.is_dir() else True):
+        if not force:
+            do = "--resume to go on" if begun and not whole else "--force to replace it"
+            raise InputError(f"{folder} exists already: choose another name, or give {do}")
+        if not (begun or whole):
+            raise InputError(f"{folder} is not a Run, so --force does not replace it: choose another name")
+        shutil.rmtree(folder)
+    (folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def classes_of(labelled: Manifest, other: Manifest | None = None) -> list[str]:
+    """The class names of the source.
+
+    Raises:
+        InputError: fewer than two classes, or the other side names others.
+    """
+    if len(labelled) == 0:
+        raise InputError(
+            "no source scan has a label: put a labels.csv into the folder, or give --labels to `medtl index`"
+        )
+    classes = _names(labelled)
+    if len(classes) < 2:
+        raise InputError(f"the source has one class only, {classes[0]!r}: add scans of the other class")
+    strangers = sorted(set(_names(other)) - set(classes)) if other is not None else []
+    if strangers:
+        raise InputError(
+            f"source and target have different labels, {', '.join(classes)} and {', '.join(_names(other))}: "
+            "name the same thing alike on both sides"
+        )
+    return classes
+
+
+def as_trained(run: Run, classes: list[str]) -> Recipe:
+    """The recipe of a Run to start from.
+
+    Raises:
+        InputError: it knows other classes.
+    """
+    if set(classes) - set(run.classes):
+        raise InputError(f"{run.path} knows the classes {', '.join(run.classes)}, the source {', '.join(classes)}")
+    return run.recipe
+
+
+def _names(manifest: Manifest | None) -> list[str]:
+    labels = set(manifest.usable.frame.label) - {""} if manifest is not None else set()
+    return sorted({name.strip() for label in labels for name in label.split(";")})
+
+
+def some_scans(*manifests: Manifest) -> Iterator[Scan]:
+    """A few scans of each manifest that can be read, to choose the recipe by."""
+    for manifest in manifests:
+        rows = list(manifest.usable)
+        for row in rows[:: max(1, len(rows) // 6)][:6]:
+            try:
+                yield read(row)
+            except ScanError:
+                continue
+
+
+@dataclass(frozen=True)
+class Cohorts:
+    """What adaptation looks at: labelled to train on, labelled and held out, unlabelled target."""
+
+    source: Cohort
+    held_out: Cohort
+    target: Cohort
+
+    @classmethod
+    def prepare(cls, labelled: Manifest, unlabelled: Manifest, recipe: Recipe, classes: list[str]) -> Cohorts:
+        """The source's train and calibrate splits, and the target's scans that are not in its test split.
+
+        Raises:
+            InputError: a split is empty, or has one class only.
+        """
+        multilabel = any(";" in label for label in labelled.frame.label)
+        told: dict[str, Any] = {"classes": classes, "multilabel": multilabel}
+        for split in ("train", "calibrate"):
+            part = labelled.split(split)
+            if len(_names(part)) < 2:
+                raise InputError(
+                    f"the source's {split} split has {len(part)} scans of {len(_names(part))} classes: label more "
+                    "patients, or set the manifest's split column by hand"
+                )
+        left = unlabelled.select((unlabelled.frame.split != "test").to_numpy())
+        if len(left) == 0:
+            raise InputError(
+                "every target scan is in its test split, none is left to adapt to: set split to train for some"
+            )
+        return cls(
+            Cohort(labelled.split("train"), recipe, progress="Preparing source scans", **told),
+            Cohort(labelled.split("calibrate"), recipe, progress="Preparing held-out source scans", **told),
+            Cohort(left, recipe, progress="Preparing target scans", **told),
+        )
+
+    def left_out(self) -> list[str]:
+        """One sentence a side that lost scans."""
+        sides = {"source": {**self.source.failed, **self.held_out.failed}, "target": self.target.failed}
+        return [
+            f"{len(failed)} {side} scans were left out, the first because {next(iter(failed.values()))}"
+            for side, failed in sides.items()
+            if failed
+        ]
+
+
+def fabric_for(config: Config) -> Fabric:
+    """The devices and the precision of the config, launched.
+
+    Raises:
+        InputError: this machine has no such device, or does not know the precision.
+    """
+    try:
+        fabric = Fabric(
+            accelerator=config.device,
+            devices=config.devices,
+            precision=config.precision,  # type: ignore[arg-type]
+            strategy="ddp" if config.devices > 1 else "auto",
+        )
+        fabric.launch()
+    except Exception as error:  # Fabric raises many kinds; each means that the options do not suit the machine
+        raise InputError(
+            f"device {config.device!r}, devices {config.devices}, precision {config.precision!r} do not work here "
+            f"({str(error).splitlines()[0]}): see `medtl doctor`"
+        ) from error
+    return fabric
+
+
+def write_adapted(folder: Path, adapted: Adapted, cohorts: Cohorts, config: Config) -> Run:
+    """Fit trust in each model on held-out source scans, and write the Run."""
+    source, held_out, target = cohorts.source, cohorts.held_out, cohorts.target
+    trust: dict[str, Trust] = {}
+    task = task_of(source)
+    for name, model in adapted.models.items():
+        at_source = adapted.at_source[name]
+        logits, features = outputs(at_source, held_out)
+        trust[name] = fit_trust(
+            logits,
+            held_out.label,
+            held_out.patient,
+            np.concatenate([features, outputs(model, target)[1]]),
+            np.concatenate([outputs(at_source, source)[1], outputs(model, target)[1]]),
+            task,
+            sites=held_out.site_names,
+        )
+    decision = adapted.decision
+    run = write_run(
+        folder,
+        facts={
+            "method": config.method,
+            "task": task,
+            "classes": list(source.classes),
+            "seed": config.seed,
+            "backbone": config.backbone,
+            "bottleneck": adapted.models["source-only"].width,
+            "decision": {
+                "handed_over": decision.handed_over,
+                "why": decision.why,
+                "sentence": decision.sentence,
+                "warn": decision.warn,
+                "signals": decision.signals,
+            },
+            "sites": {"source": sorted(source.site_names), "target": sorted(target.site_names)},
+            "patients": sorted({*source.patient.tolist(), *held_out.patient.tolist()}),
+            "digests": {"source": source.manifest.digest(), "target": target.manifest.digest()},
+        },
+        config=config.model_dump(mode="json"),
+        recipe=source.recipe,
+        models=adapted.models,
+        trust=trust,
+        log=pd.DataFrame(adapted.log),
+        metrics={"signals": decision.signals, "seconds": adapted.seconds},
+        features=adapted.features,
+    )
+    shutil.rmtree(folder / CHECKPOINTS)
+    return run
+
+
+def task_of(cohort: Cohort) -> str:
+    """In the words of run.json."""
+    if cohort.multilabel:
+        return "multilabel"
+    return "binary" if len(cohort.classes) == 2 else "multiclass"

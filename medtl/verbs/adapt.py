@@ -1,0 +1,98 @@
+"""`medtl adapt`: a labelled source and an unlabelled target in, a model that works at the target out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from medtl.runs.run import Run
+    from medtl.scans import Manifest
+
+
+def adapt(
+    source: Sequence[Path | str | Manifest],
+    target: Path | str | Manifest,
+    out: Path | str,
+    method: str | None = None,
+    from_run: Path | str | None = None,
+    config: Path | str | None = None,
+    backbone: str | None = None,
+    recipe: str | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    devices: int | None = None,
+    precision: str | None = None,
+    resume: bool = False,
+    force: bool = False,
+) -> Run:
+    """Adapt a classifier to your hospital's scans, which need no labels.
+
+    The target's labels are never looked at, and its test split is left alone, so that `medtl evaluate` can measure on
+    it. The source-only model stays in the Run beside the adapted one.
+
+    Args:
+        source: one or more manifests or folders with labels.
+        target: a manifest or folder of your own hospital.
+        out: the Run's folder.
+        method: see `medtl methods`; dann unless the config says otherwise.
+        from_run: a Run whose source-only model to start from.
+        config: a YAML file; see configs/.
+        backbone: a timm model; see `medtl backbones`.
+        recipe: how pixels become input; see `medtl recipes`.
+        seed: the same data, config and seed give the same model.
+        device: auto, cpu, cuda or mps.
+        devices: how many of them.
+        precision: 32-true, bf16-mixed or 16-mixed.
+        resume: go on with a run that was cut off.
+        force: replace what is there.
+
+    Raises:
+        InputError: the scans, the labels or the options are wrong.
+    """
+    from medtl.intensity import recipe_for_scans
+    from medtl.progress import say, warn
+    from medtl.runs.run import Run
+    from medtl.scans import Manifest, check_leaks
+    from medtl.training.adaptation import adapt_cohorts
+    from medtl.training.config import load_config
+    from medtl.verbs import _training as shared
+    from medtl.verbs._cohorts import manifest_of
+
+    told = load_config(
+        config,
+        method=method,
+        backbone=backbone,
+        recipe=recipe,
+        seed=seed,
+        device=device,
+        devices=devices,
+        precision=precision,
+    )
+    start = Run.load(from_run) if from_run is not None else None
+    sources = [source] if isinstance(source, str | Path | Manifest) else list(source)
+    labelled = Manifest.concat([manifest_of(each) for each in sources]).labelled
+    unlabelled = manifest_of(target)
+    check_leaks(labelled, unlabelled)
+    classes = shared.classes_of(labelled, unlabelled)
+    if start is None:
+        steps, why = recipe_for_scans(shared.some_scans(labelled, unlabelled), told.size, told.recipe)
+        say(why)
+    else:
+        steps, classes = shared.as_trained(start, classes), start.classes
+        told = told.model_copy(update={"backbone": start.facts["backbone"], "size": steps.size})
+    folder = shared.folder_for(out, resume, force)
+    cohorts = shared.Cohorts.prepare(labelled, unlabelled.without_labels(), steps, classes)
+    for text in cohorts.left_out():
+        warn(text)
+    fabric = shared.fabric_for(told)
+    warm = None if start is None else start.classifier("source-only" if "source-only" in start.names else "model")
+    adapted = adapt_cohorts(
+        cohorts.source, cohorts.held_out, cohorts.target, told, fabric, folder / shared.CHECKPOINTS, warm
+    )
+    if not fabric.is_global_zero:
+        raise SystemExit(0)
+    run = shared.write_adapted(folder, adapted, cohorts, told)
+    say(adapted.decision.sentence)
+    return run
