@@ -39,7 +39,7 @@ def load_checkpoint(path: Path, signature: str) -> dict[str, Any]:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        found = state["signature"]
+        found = dict(state)["signature"]
     except Exception as error:  # whatever torch says, this is no checkpoint
         raise InputError(f"{path} is not a checkpoint of medtl: give --force to start again") from error
     if found != signature:

@@ -119,19 +119,17 @@ def same(one: Method, other: Method) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def main(name: str, folder: Path, devices: int, slow: bool) -> None:
+def main(names: list[str], folder: Path, devices: int, slow: bool) -> None:
     """Train in a process of its own, with a checkpoint, and leave each process's weights in `folder`."""
     torch.set_num_threads(1)
     progress.set_mode("quiet")
     fabric = Fabric(accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto")
     fabric.launch()
-    deal = SlowDeal if slow else Deal
-    method = train(name, steps=STEPS, fabric=fabric, deal=deal, checkpoint=folder / "checkpoint.pt")
-    save_file(
-        {key: value.contiguous() for key, value in method.state_dict().items()},
-        folder / f"{fabric.global_rank}.safetensors",
-    )
+    for name in names:
+        checkpoint = folder / "checkpoint.pt" if slow else None
+        method = train(name, STEPS, fabric=fabric, deal=SlowDeal if slow else Deal, checkpoint=checkpoint)
+        save_file(dict(method.state_dict()), folder / f"{name}.{fabric.global_rank}.safetensors")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]), len(sys.argv) > 4)
+    main(sys.argv[1].split(","), Path(sys.argv[2]), int(sys.argv[3]), len(sys.argv) > 4)

@@ -39,16 +39,11 @@ def name(request) -> str:
     return request.param
 
 
-def start(name: str, folder: Path, devices: int = 1, slow: bool = False) -> subprocess.Popen:
+def start(names: str, folder: Path, devices: int = 1, slow: bool = False) -> subprocess.Popen:
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, HERE / "shifted.py", name, folder, str(devices), *(["slow"] if slow else [])]
+    command = [sys.executable, HERE / "shifted.py", names, folder, str(devices), *(["slow"] if slow else [])]
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent.parent), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-
-
-def finish(process: subprocess.Popen) -> None:
-    _, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors.decode()[-2000:]
 
 
 def test_learns_the_source_and_adapts_to_the_target(name):
@@ -94,18 +89,24 @@ def test_killed_and_resumed_ends_at_the_same_weights(name, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert not (tmp_path / "0.safetensors").exists()
 
-    finish(start(name, tmp_path))
-    resumed = load_file(tmp_path / "0.safetensors")
-    unbroken = shifted.train(name, steps=shifted.STEPS).state_dict()
-    assert unbroken.keys() == resumed.keys()
-    assert all(torch.equal(unbroken[key], resumed[key]) for key in unbroken)
+    steps_done = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"]
+    assert 0 < steps_done < shifted.STEPS
+    resumed = shifted.train(name, steps=shifted.STEPS, checkpoint=tmp_path / "checkpoint.pt")
+    assert shifted.same(resumed, shifted.train(name, steps=shifted.STEPS))
 
 
-def test_two_processes_stay_equal(name, tmp_path):
-    finish(start(name, tmp_path, devices=2))
-    first, second = (load_file(tmp_path / f"{rank}.safetensors") for rank in range(2))
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory) -> Path:
+    """Every method's weights as each of two processes has them: NAME.RANK.safetensors."""
+    folder = tmp_path_factory.mktemp("two")
+    process = start(",".join(METHODS), folder, devices=2)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors.decode()[-2000:]
+    return folder
+
+
+def test_two_processes_stay_equal(name, two_processes):
+    first, second = (load_file(two_processes / f"{name}.{rank}.safetensors") for rank in range(2))
     assert first.keys() == second.keys()
-    differing = [key for key in first if not torch.equal(first[key], second[key])]
-    assert not differing
+    assert not [key for key in first if not torch.equal(first[key], second[key])]

@@ -28,7 +28,7 @@ def test_loss_is_scikit_learns():
     losses = method.losses({"source": source}, 0.5)
     assert list(losses) == ["task"]
     p = torch.softmax(method(source).logits.double(), 1).detach().numpy()
-    assert float(losses["task"]) == pytest.approx(log_loss(label, p, labels=[0, 1, 2]), rel=1e-5)
+    assert losses["task"].item() == pytest.approx(log_loss(label, p, labels=[0, 1, 2]), rel=1e-5)
 
 
 def test_several_labels_a_scan_count_only_where_they_are_known():

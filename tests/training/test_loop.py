@@ -1,0 +1,225 @@
+"""The loop against a bare PyTorch loop, its schedule, log, resuming, and what it refuses."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from torch import nn
+
+from medtl import progress
+from medtl.data.samplers import Deal
+from medtl.errors import InputError
+from medtl.methods import DANN, Method, SourceOnly, Step
+from medtl.training import Plan, Role, fit
+from medtl.training.loop import EPOCH
+
+_spec = importlib.util.spec_from_file_location("shifted", Path(__file__).parent.parent / "methods" / "shifted.py")
+shifted = importlib.util.module_from_spec(_spec)
+sys.modules["shifted"] = shifted
+_spec.loader.exec_module(shifted)
+
+PLAN = Plan(steps=2 * EPOCH + 5, batch=16, lr=3e-3, backbone_lr=0.5, warmup=4)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    progress.set_mode("quiet")
+    yield
+    progress.set_mode("auto")
+
+
+def run(method: Method, plan: Plan = PLAN, **others):
+    others = {"fabric": Fabric(accelerator="cpu", devices=1), "seed": 3, "phase": "test", **others}
+    return fit(method, others.pop("roles", None) or shifted.roles(type(method), batch=plan.batch), plan, **others)
+
+
+# ---- the arithmetic ----------------------------------------------------------------------------------------------
+def test_trains_as_a_bare_pytorch_loop_does():
+    method, bare = shifted.make("source-only"), shifted.make("source-only").classifier
+    run(method)
+
+    role = shifted.roles(SourceOnly, batch=16)["source"]
+    slow = list(bare.backbone.parameters())
+    fast = [p for p in bare.parameters() if not any(p is other for other in slow)]
+    groups = [
+        {"params": [p for p in some if (p.ndim > 1) == decays], "lr": lr, "weight_decay": 0.01 * decays}
+        for some, lr in ((slow, 1.5e-3), (fast, 3e-3))
+        for decays in (True, False)
+    ]
+    optimiser = torch.optim.AdamW(groups)
+    rates = [group["lr"] for group in optimiser.param_groups]
+    bare.train()
+    for step in range(PLAN.steps):
+        if step % EPOCH == 0:
+            torch.manual_seed(hash((3, step, 0)) % 2**63)
+        factor = min(1, (step + 1) / 4) * (1 + math.cos(math.pi * step / PLAN.steps)) / 2
+        for group, rate in zip(optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate * factor
+        batch = role.batch(step, 3, CPU)
+        optimiser.zero_grad()
+        F.cross_entropy(bare(batch.pixels).logits, batch.label).backward()
+        nn.utils.clip_grad_norm_(bare.parameters(), 5.0)
+        optimiser.step()
+    trained, expected = method.classifier.state_dict(), bare.state_dict()
+    assert all(torch.allclose(trained[name], expected[name], atol=1e-6) for name in expected)
+
+
+def test_rate_rises_then_falls_to_nothing():
+    plan = Plan(steps=100, warmup=10)
+    rates = [plan.rate(step) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[4] == pytest.approx(0.5 * 0.5 * (1 + math.cos(0.04 * math.pi)))
+    assert rates[50] == pytest.approx(0.5)
+    assert rates[100] == pytest.approx(0.0)
+    assert np.argmax(rates) in (9, 10)
+
+
+class TwoSteps(Method):
+    """As in MCD: one loss moves everything, another moves the head alone."""
+
+    roles = ("source",)
+
+    def groups(self):
+        head = list(self.classifier.head.parameters())
+        return {"all": list(self.parameters()), "head": head}
+
+    def steps(self, progress):
+        return (Step("losses", "all"), Step("sharpen", "head"))
+
+    def losses(self, batch, progress):
+        return {"nothing": 0.0 * self.forward(batch["source"]).logits.sum()}
+
+    def sharpen(self, batch, progress):
+        return {"task": F.cross_entropy(self.forward(batch["source"]).logits, batch["source"].label)}
+
+
+def test_a_step_moves_its_own_group_only():
+    method = TwoSteps(shifted.make("source-only").classifier)
+    before = {name: value.clone() for name, value in method.named_parameters()}
+    run(method, Plan(steps=3, batch=8, weight_decay=0.0))
+    moved = {name for name, value in method.named_parameters() if not torch.equal(value, before[name])}
+    assert moved == {"classifier.head.weight", "classifier.head.bias"}
+
+
+def test_neither_norms_nor_biases_decay_and_the_backbone_is_slower():
+    from medtl.training.loop import _optimiser
+
+    method = shifted.make("dann")
+    optimiser = _optimiser(method, method.groups()["all"], Plan(steps=1, lr=1.0, backbone_lr=0.25, weight_decay=0.5))
+    found = {id(p): group for group in optimiser.param_groups for p in group["params"]}
+    for name, parameter in method.named_parameters():
+        assert found[id(parameter)]["lr"] == (0.25 if ".backbone." in name else 1.0), name
+        assert found[id(parameter)]["weight_decay"] == (0.5 if parameter.ndim > 1 else 0.0), name
+
+
+# ---- what is dealt -----------------------------------------------------------------------------------------------
+def test_labels_of_an_unlabelled_role_are_not_dealt():
+    roles = shifted.roles(DANN)
+    assert roles["source"].batch(0, 0, CPU).label is not None
+    assert roles["target"].batch(0, 0, CPU).label is None
+
+
+def test_bags_are_laid_one_after_the_other():
+    class Volumes(shifted.Pictures):
+        def pixels(self, i):
+            return np.full((1 + i % 3, 1, 8, 8), i / 10, np.float32)
+
+    cohort = Volumes(np.zeros((6, 1, 8, 8), np.float32), np.arange(6) % 2, np.zeros(6, np.int64))
+    batch = Role(cohort, Deal(np.zeros(6), 4, seed=0), augmentation=None).batch(0, 0, CPU)
+    rows = batch.row.tolist()
+    assert batch.bag.tolist() == [place for place, row in enumerate(rows) for _ in range(1 + row % 3)]
+    assert torch.allclose(batch.pixels[:, 0, 0, 0], torch.tensor(rows)[batch.bag] / 10)
+    assert batch.label.tolist() == [row % 2 for row in rows]
+
+
+def test_processes_get_their_shares():
+    role = shifted.roles(SourceOnly, batch=16)["source"]
+    whole = role.batch(2, 0, CPU).row.tolist()
+    shares = [role.batch(2, 0, CPU, rank, world=2).row.tolist() for rank in range(2)]
+    assert sorted(shares[0] + shares[1]) == sorted(whole)
+
+
+# ---- the log, and looking ----------------------------------------------------------------------------------------
+def test_log_has_a_row_an_epoch_and_what_was_looked_at():
+    looks = []
+
+    def look(epoch, method):
+        looks.append((epoch, method.classifier.head.weight.detach().clone()))
+        method.eval()  # a look may leave the method as it likes
+        return {"score": float(epoch)}
+
+    log = run(shifted.make("dann"), after_epoch=look)
+    assert [row["epoch"] for row in log] == [row["score"] for row in log] == [0, 1, 2, 3]
+    assert [row["step"] for row in log] == [0, EPOCH, 2 * EPOCH, 2 * EPOCH + 5]
+    assert log[-1]["progress"] == 1.0
+    assert {"phase", "lr", "task", "domain", "domain_accuracy"} <= log[-1].keys()
+    assert log[-1]["task"] < log[1]["task"]
+    assert not torch.equal(looks[0][1], looks[1][1])
+
+
+def test_looking_changes_nothing():
+    def look(epoch, method):
+        method.eval()
+        torch.rand(7)
+        return {}
+
+    seen, unseen = shifted.make("source-only"), shifted.make("source-only")
+    run(seen, after_epoch=look)
+    run(unseen)
+    assert shifted.same(seen, unseen)
+
+
+# ---- going on ----------------------------------------------------------------------------------------------------
+def test_resumed_run_has_the_unbroken_ones_weights_log_and_keepsakes(tmp_path):
+    def looks(keep, stop_at=None):
+        def look(epoch, method):
+            keep[f"head {epoch}"] = method.classifier.head.weight.detach().clone()
+            if epoch == stop_at:
+                raise KeyboardInterrupt
+            return {"score": epoch / 7}
+
+        return look
+
+    unbroken, whole = shifted.make("dann"), {}
+    expected = run(unbroken, after_epoch=looks(whole), keep=whole)
+    file = tmp_path / "checkpoint.pt"
+    with pytest.raises(KeyboardInterrupt):
+        run(shifted.make("dann"), checkpoint=file, after_epoch=looks(lost := {}, stop_at=2), keep=lost)
+    resumed, kept = shifted.make("dann", seed=8), {}  # what it begins with is not what counts
+    log = run(resumed, checkpoint=file, after_epoch=looks(kept), keep=kept)
+    assert shifted.same(resumed, unbroken)
+    assert log == expected
+    assert kept.keys() == whole.keys() and all(torch.equal(kept[name], whole[name]) for name in whole)
+
+    again = shifted.make("dann", seed=8)
+    assert run(again, checkpoint=file) == expected  # a finished one is not trained further
+    assert shifted.same(again, unbroken)
+
+
+def test_checkpoint_of_another_run_is_refused(tmp_path):
+    run(shifted.make("source-only"), Plan(steps=1, batch=4), checkpoint=tmp_path / "c.pt", signature="one")
+    with pytest.raises(InputError, match="begun with other"):
+        run(shifted.make("source-only"), Plan(steps=1, batch=4), checkpoint=tmp_path / "c.pt", signature="other")
+
+
+def test_loss_that_is_not_finite_stops_the_run():
+    method = shifted.make("source-only")
+    method.classifier.head.weight.data.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match="task loss of test is nan: lower `lr`"):
+        run(method, Plan(steps=2, batch=4))
+
+
+def test_half_precision_trains_too():
+    method = shifted.make("dann")
+    log = run(method, Plan(steps=60, batch=32, lr=3e-3, backbone_lr=1.0), fabric=Fabric(precision="bf16-mixed"))
+    assert log[-1]["task"] < log[0]["task"]
+    assert all(parameter.dtype == torch.float32 for parameter in method.parameters())
