@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from medtl.data.augmentation import Augmentation
 from medtl.errors import InputError
@@ -29,7 +29,7 @@ class Training(_Strict):
     The defaults are measured: docs/benchmarks.md, "How the defaults were chosen".
     """
 
-    steps: int = Field(200, ge=1, description="optimiser steps")
+    steps: int = Field(150, ge=1, description="optimiser steps")
     batch: int = Field(32, ge=2, description="scans a site and step")
     lr: float = Field(1e-3, gt=0, description="learning rate of the new layers")
     backbone_lr: float = Field(0.2, ge=0, description="the backbone's, as a fraction of lr")
@@ -78,9 +78,16 @@ class Config(_Strict):
     devices: int = Field(1, ge=1)
     precision: str = Field("32-true", description="of Lightning Fabric: 32-true, bf16-mixed, 16-mixed")
     source: Training = Training()
-    adapt: Training = Training(steps=100)
+    adapt: Training = Training(steps=75)
     finetune: Training = Training(steps=100)
     augmentation: Views = Views()
+
+    @field_validator("source", "adapt", "finetune", mode="before")
+    @classmethod
+    def _the_rest_as_it_is(cls, told: Any, info: ValidationInfo) -> Any:
+        """A section that is told in part keeps its own defaults, not those of another section."""
+        default = cls.model_fields[str(info.field_name)].default.model_dump()
+        return {**default, **told} if isinstance(told, Mapping) else told
 
     @field_validator("method")
     @classmethod
@@ -120,8 +127,9 @@ def load_config(path: str | Path | None = None, **flags: Any) -> Config:
         if not isinstance(told, Mapping):
             raise InputError(f"{path}: is not a list of `key: value` lines; see configs/ for examples")
     given = {name: value for name, value in flags.items() if value is not None}
-    if given.get("method", told.get("method")) != told.get("method"):
-        told = {key: value for key, value in told.items() if key != "options"}  # they were another method's
+    default_method = Config.model_fields["method"].default
+    if "method" in given and given["method"] != told.get("method", default_method):
+        told = {key: value for key, value in told.items() if key not in ("options", "candidates")}  # another method's
     try:
         return Config.model_validate({**told, **given})
     except ValidationError as error:
@@ -136,7 +144,7 @@ def _known(name: str, registry: Mapping[str, Any], noun: str, verb: str) -> str:
 
 def _nearest(name: str, known: Any) -> str:
     near = get_close_matches(name, list(known), n=1)
-    return f": did you mean {near[0]!r}?" if near else f": there is {', '.join(sorted(known))}"
+    return f": did you mean {near[0]!r}?" if near else f": there is {', '.join(sorted(known)) or 'none'}"
 
 
 def _in_plain_words(error: ValidationError) -> str:

@@ -1,0 +1,122 @@
+"""The configs that come with medtl, flags over files, and what a misspelt word is told."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from medtl.errors import InputError
+from medtl.methods import METHODS
+from medtl.resources import configs
+from medtl.training.config import Config, load_config
+from medtl.training.loop import Plan
+
+FILES = sorted(configs().glob("*.yaml"))
+
+
+def written(folder: Path, text: str) -> Path:
+    file = folder / "mine.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+# ---- the files that come with medtl ------------------------------------------------------------------------------
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_config_is_valid(file: Path) -> None:
+    load_config(file)
+
+
+def test_adapt_yaml_states_every_key_with_its_default_and_says_what_it_is() -> None:
+    file = configs() / "adapt.yaml"
+    assert yaml.safe_load(file.read_text(encoding="utf-8")) == Config().model_dump(mode="json")
+    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    assert not [line for line in lines if not re.search(r"\S +# \S", line)]
+
+
+def test_the_demo_does_less_than_the_defaults() -> None:
+    demo, full = load_config(configs() / "demo.yaml"), Config()
+    assert demo.source.steps < full.source.steps and demo.adapt.steps < full.adapt.steps
+
+
+# ---- files and flags -----------------------------------------------------------------------------------------------
+def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
+    file = written(tmp_path, "seed: 3\nsize: 64\nadapt: {steps: 7}\n")
+    config = load_config(file, seed=5, size=None)
+    assert (config.seed, config.size, config.adapt.steps, config.source) == (5, 64, 7, Config().source)
+
+
+def test_a_section_that_is_told_a_little_keeps_its_own_defaults(tmp_path: Path) -> None:
+    """`adapt: {lr: 0.01}` must not bring the steps of another section."""
+    config = load_config(written(tmp_path, "adapt: {lr: 0.01}\nfinetune: {batch: 8}\n"))
+    assert config.adapt == Config().adapt.model_copy(update={"lr": 0.01})
+    assert config.finetune == Config().finetune.model_copy(update={"batch": 8})
+
+
+def test_an_empty_file_and_none_are_the_defaults(tmp_path: Path) -> None:
+    assert load_config(written(tmp_path, "# nothing\n")) == load_config() == Config()
+
+
+def test_another_methods_options_go_with_it(tmp_path: Path) -> None:
+    file = written(tmp_path, "method: dann\noptions: {weight: 0.5}\ncandidates: [{weight: 1}]\n")
+    assert load_config(file).options == {"weight": 0.5}
+    config = load_config(file, method="source-only")
+    assert (config.options, config.candidates) == ({}, [])
+    assert load_config(file, method="dann").options == {"weight": 0.5}
+    assert load_config(written(tmp_path, "options: {weight: 0.5}\n"), method="dann").options == {"weight": 0.5}
+
+
+def test_plan_and_views_are_what_was_told() -> None:
+    config = Config.model_validate({"source": {"steps": 3, "lr": 0.1}, "augmentation": {"flip": 0.0}})
+    assert config.source.plan() == Plan(steps=3, lr=0.1)
+    assert config.augmentation.augmentation().flip == 0.0
+
+
+# ---- what is refused -----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("sede: 3", "there is no key 'sede': did you mean 'seed'?"),
+        ("source: {stepps: 3}", "there is no key 'source.stepps': did you mean 'steps'?"),
+        ("augmentation: {rotate: 3}", "there is no key 'augmentation.rotate': did you mean 'rotation'?"),
+        ("colour_of_the_sky: blue", "there is no key 'colour_of_the_sky': there is adapt,"),
+        ("method: dan", "there is no method 'dan': did you mean 'dann'?; see `medtl methods`"),
+        ("options: {wieght: 1}", "dann has no option 'wieght': did you mean 'weight'?"),
+        ("candidates: [{weight: 1}, {hiden: 3}]", "dann has no option 'hiden': did you mean 'hidden'?"),
+        ("source: {steps: none at all}", "source.steps: "),
+        ("source: {steps: 0}", "source.steps: "),
+        ("source: [1, 2]", "source: "),
+        ("candidates: 3", "candidates: "),
+        ("candidates: [3]", "candidates.0: "),
+        ("size: 8", "size: "),
+        ("- a\n- list", "is not a list of `key: value` lines"),
+        ("a: [", "is not a YAML file"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_sentence_with_the_nearest_right_word(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    file = written(tmp_path, text)
+    with pytest.raises(InputError) as error:
+        load_config(file)
+    assert says in str(error.value) and str(error.value).startswith(str(file))
+    assert "\n" not in str(error.value)
+
+
+def test_a_flag_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^the options: there is no method 'dnn': did you mean 'dann'"):
+        load_config(method="dnn")
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such config; see configs/"):
+        load_config(tmp_path / "none.yaml")
+    with pytest.raises(InputError, match="is not a YAML file"):
+        load_config(tmp_path)
+
+
+def test_every_method_can_be_configured() -> None:
+    for name in METHODS:
+        assert load_config(method=name).method == name
