@@ -145,8 +145,9 @@ def adapt_classifier(
     """
     if (target.label >= 0).any():
         raise ValueError("the target's labels must not reach the choice: pass manifest.without_labels()")
-    method = METHODS[config.method](copy.deepcopy(warm), **options).to(memory_format=torch.channels_last)
     plan, seed = config.adapt.plan(), config.seed
+    torch.manual_seed(seed + 3)  # the method's own layers, also where the phases before were resumed
+    method = METHODS[config.method](copy.deepcopy(warm), **options).to(memory_format=torch.channels_last)
     roles = {
         "source": labelled_role(source, config, plan, seed + 1),
         "target": Role(target, Deal(target.site, plan.batch, seed + 2), False, config.augmentation.augmentation()),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ CHECKPOINTS = "checkpoints"
 
 
 def folder_for(out: str | Path, resume: bool, force: bool) -> Path:
-    """The Run's folder: new, or to be gone on with, or to be replaced.
+    """The Run's folder, to be made, gone on with or replaced by `checkpoints`; nothing is touched yet.
 
     Raises:
         InputError: it exists and neither `resume` nor `force` was given, there is nothing to resume, or it is no Run.
@@ -44,9 +45,34 @@ def folder_for(out: str | Path, resume: bool, force: bool) -> Path:
             raise InputError(f"{folder} exists already: choose another name, or give {do}")
         if not (begun or whole):
             raise InputError(f"{folder} is not a Run, so --force does not replace it: choose another name")
-        shutil.rmtree(folder)
-    (folder / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@contextmanager
+def checkpoints(folder: Path, resume: bool, fabric: Fabric) -> Iterator[Path]:
+    """A place for checkpoints in the Run's folder, whose old content goes unless it is gone on with.
+
+    It is made once the scans and the options are known to be right, so that a mistake costs no earlier Run and leaves
+    nothing; where no checkpoint came to lie in it, it goes again.
+
+    Raises:
+        InputError: the folder cannot be made.
+    """
+    place = folder / CHECKPOINTS
+    if fabric.is_global_zero:
+        try:
+            if not resume and folder.exists():
+                shutil.rmtree(folder)
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder} could not be made ({error.strerror}): choose another place with -o") from error
+    fabric.barrier()
+    try:
+        yield place
+    finally:
+        for each in (place, folder):
+            if fabric.is_global_zero and each.is_dir() and not any(each.iterdir()):
+                each.rmdir()
 
 
 def classes_of(labelled: Manifest, other: Manifest | None = None) -> list[str]:
@@ -137,10 +163,14 @@ class Cohorts:
         """One sentence a side that lost scans."""
         sides = {"source": {**self.source.failed, **self.held_out.failed}, "target": self.target.failed}
         return [
-            f"{len(failed)} {side} scans were left out, the first because {next(iter(failed.values()))}"
+            f"{_scans_were(side, len(failed))} {next(iter(failed.values()))}"
             for side, failed in sides.items()
             if failed
         ]
+
+
+def _scans_were(side: str, n: int) -> str:
+    return f"1 {side} scan was left out:" if n == 1 else f"{n} {side} scans were left out, the first:"
 
 
 def fabric_for(config: Config) -> Fabric:
@@ -165,8 +195,11 @@ def fabric_for(config: Config) -> Fabric:
     return fabric
 
 
-def write_adapted(folder: Path, adapted: Adapted, cohorts: Cohorts, config: Config) -> Run:
-    """Fit trust in each model on held-out source scans, and write the Run."""
+def write_adapted(folder: Path, adapted: Adapted, cohorts: Cohorts, config: Config, seen: Iterable[str] = ()) -> Run:
+    """Fit trust in each model on held-out source scans, and write the Run.
+
+    `seen`: patients whose labels the model to start from has seen.
+    """
     source, held_out, target = cohorts.source, cohorts.held_out, cohorts.target
     trust: dict[str, Trust] = {}
     task = task_of(source)
@@ -200,7 +233,7 @@ def write_adapted(folder: Path, adapted: Adapted, cohorts: Cohorts, config: Conf
                 "signals": decision.signals,
             },
             "sites": {"source": sorted(source.site_names), "target": sorted(target.site_names)},
-            "patients": sorted({*source.patient.tolist(), *held_out.patient.tolist()}),
+            "patients": sorted({*source.patient.tolist(), *held_out.patient.tolist(), *seen}),
             "digests": {"source": source.manifest.digest(), "target": target.manifest.digest()},
         },
         config=config.model_dump(mode="json"),

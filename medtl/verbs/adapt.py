@@ -70,6 +70,7 @@ def adapt(
         devices=devices,
         precision=precision,
     )
+    folder = shared.folder_for(out, resume, force)
     start = Run.load(from_run) if from_run is not None else None
     sources = [source] if isinstance(source, str | Path | Manifest) else list(source)
     labelled = Manifest.concat([manifest_of(each) for each in sources]).labelled
@@ -82,17 +83,16 @@ def adapt(
     else:
         steps, classes = shared.as_trained(start, classes), start.classes
         told = told.model_copy(update={"backbone": start.facts["backbone"], "size": steps.size})
-    folder = shared.folder_for(out, resume, force)
     cohorts = shared.Cohorts.prepare(labelled, unlabelled.without_labels(), steps, classes)
     for text in cohorts.left_out():
         warn(text)
     fabric = shared.fabric_for(told)
     warm = None if start is None else start.classifier("source-only" if "source-only" in start.names else "model")
-    adapted = adapt_cohorts(
-        cohorts.source, cohorts.held_out, cohorts.target, told, fabric, folder / shared.CHECKPOINTS, warm
-    )
-    if not fabric.is_global_zero:
-        raise SystemExit(0)
-    run = shared.write_adapted(folder, adapted, cohorts, told)
+    with shared.checkpoints(folder, resume, fabric) as place:
+        adapted = adapt_cohorts(cohorts.source, cohorts.held_out, cohorts.target, told, fabric, place, warm)
+        if not fabric.is_global_zero:
+            raise SystemExit(0)
+        seen = () if start is None else start.facts.get("patients") or ()
+        run = shared.write_adapted(folder, adapted, cohorts, told, seen)
     say(adapted.decision.sentence)
     return run
