@@ -15,6 +15,7 @@ class Classifier(nn.Module):
 
     A scan is a bag of instances (slices); their features are averaged. The bottleneck (a linear layer with batch
     normalisation, as in Long et al., CDAN, NeurIPS 2018) gives the embedding that adaptation aligns.
+    A linear shortcut from the features to the logits is zero until a few labels fit it (medtl.finetuning.probe).
 
     Args:
         backbone: gives (instances, F) for pixels (instances, C, H, W), and knows its F as `num_features`.
@@ -31,6 +32,8 @@ class Classifier(nn.Module):
             nn.Dropout(dropout), nn.Linear(backbone.num_features, bottleneck), nn.BatchNorm1d(bottleneck), nn.ReLU()
         )
         self.head = nn.Linear(bottleneck, n_classes)
+        self.shortcut = nn.Linear(backbone.num_features, n_classes, bias=False)
+        nn.init.zeros_(self.shortcut.weight).requires_grad_(False)
 
     def forward(self, pixels: Tensor, bag: Tensor | None = None, scans: int | None = None) -> Output:
         """Classify scans.
@@ -48,7 +51,7 @@ class Classifier(nn.Module):
     def classify(self, features: Tensor) -> Output:
         """From features (N, F) on."""
         embedding = self.bottleneck(features)
-        return Output(features, embedding, self.head(embedding))
+        return Output(features, embedding, self.head(embedding) + self.shortcut(features))
 
 
 def mean_over_bags(features: Tensor, bag: Tensor, scans: int) -> Tensor:

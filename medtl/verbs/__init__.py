@@ -7,6 +7,7 @@ A verb appears when it works: its file, `medtl/verbs/<verb>.py` with a function 
 VERBS: dict[str, tuple[str, ...]] = {
     "index": ("folders",),
     "adapt": (),
+    "finetune": ("run",),
     "calibrate": ("run",),
     "evaluate": ("run",),
     "predict": ("run_or_export", "scans"),
@@ -15,4 +16,5 @@ VERBS: dict[str, tuple[str, ...]] = {
     "backbones": (),
     "recipes": (),
     "doctor": (),
+    "demo": (),
 }

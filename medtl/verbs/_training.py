@@ -21,9 +21,12 @@ from medtl.runs.run import Run, write_run
 from medtl.scans import Manifest, Scan, read
 from medtl.training.adaptation import Adapted
 from medtl.training.config import Config
+from medtl.training.few_labels import FineTuned
 from medtl.trust import Trust, fit_trust
 
 CHECKPOINTS = "checkpoints"
+#: Labelled scans from which on a calibrate split of its own serves better than cross-validation.
+MANY = 40
 
 
 def folder_for(out: str | Path, resume: bool, force: bool) -> Path:
@@ -253,3 +256,100 @@ def task_of(cohort: Cohort) -> str:
     if cohort.multilabel:
         return "multilabel"
     return "binary" if len(cohort.classes) == 2 else "multiclass"
+
+
+def labelled_rows(cohort: Cohort, split: str) -> np.ndarray:
+    """Which scans (N,) of a split have a label."""
+    known = ~np.isnan(cohort.label).all(1) if cohort.multilabel else cohort.label >= 0
+    return known & (cohort.manifest.frame.split == split).to_numpy()
+
+
+def write_finetuned(
+    folder: Path,
+    tuned: FineTuned,
+    labelled: Cohort,
+    everyone: Cohort,
+    config: Config,
+    start: Run | None,
+    seconds: float,
+) -> Run:
+    """Fit trust on labelled scans that the model has not learnt from, and write the Run.
+
+    These are the calibrate split's labelled scans, where it has 20 and more of each class; with fewer, the labelled
+    scans themselves as probes judged them that had not seen their patients (5-fold cross-validation).
+    """
+    task = task_of(labelled)
+    apart = labelled_rows(everyone, "calibrate") if len(labelled) >= MANY else np.zeros(len(everyone), bool)
+    used = [labelled]
+    if apart.any() and _enough(everyone.label[apart], everyone.multilabel):
+        calibration = everyone.select(apart)
+        logits, features = outputs(tuned.classifier, calibration)
+        used.append(calibration)
+    else:
+        calibration = labelled
+        features = outputs(tuned.classifier, everyone)[1]
+        logits = tuned.held_out if tuned.held_out is not None else outputs(tuned.classifier, labelled)[0]
+    trust = {
+        "fine-tuned": fit_trust(
+            logits,
+            calibration.label,
+            calibration.patient,
+            features,
+            outputs(tuned.classifier, everyone)[1],
+            task,
+            sites=calibration.site_names,
+        )
+    }
+    models = {"fine-tuned": tuned.classifier}
+    if start is not None:
+        models["before"], trust["before"] = start.classifier(), start.trust()
+    run = write_run(
+        folder,
+        facts={
+            "method": start.facts["method"] if start is not None else "none",
+            "strategy": config.strategy,
+            "task": task,
+            "classes": list(labelled.classes),
+            "seed": config.seed,
+            "backbone": config.backbone,
+            "bottleneck": tuned.classifier.width,
+            "decision": {
+                "handed_over": "fine-tuned",
+                "why": f"it has learnt from {len(labelled)} labelled scans",
+                "sentence": f"Handed over: fine-tuned on {len(labelled)} labelled scans of "
+                f"{len(np.unique(labelled.patient))} patients. {_shares_sentence(tuned.shares)}".strip(),
+                "warn": False,
+                "signals": tuned.shares,
+            },
+            "sites": {"source": sorted(labelled.site_names), "target": sorted(everyone.site_names)},
+            "patients": sorted(
+                {str(name) for cohort in used for name in cohort.patient}
+                | set(start.facts.get("patients") or [] if start else [])
+            ),
+            "digests": {"train": labelled.manifest.digest()},
+        },
+        config=config.model_dump(mode="json"),
+        recipe=labelled.recipe,
+        models=models,
+        trust=trust,
+        log=pd.DataFrame(tuned.log, columns=None if tuned.log else ["phase", "epoch", "step", "progress", "lr"]),
+        metrics={"seconds": {"finetune": seconds}},
+    )
+    shutil.rmtree(folder / CHECKPOINTS)
+    return run
+
+
+def _enough(label: np.ndarray, multilabel: bool) -> bool:
+    if multilabel:
+        return len(label) >= MANY
+    return min(np.bincount(label, minlength=2)) >= MANY // 2
+
+
+def _shares_sentence(shares: dict[str, float]) -> str:
+    """What the labels say of the model that was started from."""
+    if not shares:
+        return ""
+    alone = shares["features"]
+    if alone > 0.5:
+        return f"The labels speak against what the model said before (weight {1 - alone:.0%})."
+    return f"The labels bear out what the model said before (weight {1 - alone:.0%})."

@@ -1,0 +1,156 @@
+"""A linear probe for a few labels that remembers what the source model said."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from scipy.optimize import minimize
+from scipy.special import expit, log_softmax, softmax
+from sklearn.model_selection import StratifiedGroupKFold
+
+from medtl.models import Classifier
+
+#: Precision of the prior on the weights, for features of unit length: weak to strong.
+PRECISIONS = (0.06, 0.2, 0.6)
+#: Precision of the prior that the source model's standardised logit counts once.
+TRUST_IN_SOURCE = 4.0
+FOLDS, REPEATS = 5, 2
+
+
+@dataclass(frozen=True)
+class Probe:
+    """logits' = source_weight * logits + features @ weight.T + bias.
+
+    Attributes:
+        source_weight: what is left of the source model's logits.
+        weight: (K, F).
+        bias: (K,).
+        held_out: (N, K) logits of each labelled scan from probes that had not seen its patient, to calibrate on.
+        shares: how much the evidence gives to "source", "source and features", "features".
+    """
+
+    source_weight: float
+    weight: np.ndarray
+    bias: np.ndarray
+    held_out: np.ndarray
+    shares: dict[str, float]
+
+
+def fit_probe(
+    logits: ArrayLike,
+    features: ArrayLike,
+    label: ArrayLike,
+    patient: Sequence[str] | np.ndarray,
+    all_logits: ArrayLike,
+    all_features: ArrayLike,
+    multilabel: bool = False,
+) -> Probe:
+    """Fit on a few labelled scans of the new site.
+
+    Three kinds of logistic regression with Gaussian priors: one that only rescales what the source model says, one that
+    adds a linear reading of its features to that, and one that reads the features alone (the source model may be wrong
+    here). With so few labels none can be chosen surely, so they are averaged, each by its likelihood of labels held
+    out in cross-validation (Bayesian model averaging with cross-validated likelihoods; Gelfand, Dey, Chang, 1992;
+    Yao et al., Bayesian Analysis 2018). All are linear in logits and features, so their average is one linear layer.
+
+    Args:
+        logits: (N, K) of the labelled scans.
+        features: (N, F).
+        label: (N,) class numbers; or (N, K) 0, 1 or nan where `multilabel`.
+        patient: (N,) a patient is never on both sides of a fold.
+        all_logits: (M, K) of all scans of the site, labelled or not: what they are standardised by.
+        all_features: (M, F).
+        multilabel: several labels may hold together.
+    """
+    logits, features = np.asarray(logits, float), np.asarray(features, float)
+    everyone, all_logits = np.asarray(all_features, float), np.asarray(all_logits, float)
+    label = np.asarray(label)
+    truth = label.astype(float) if multilabel else np.eye(logits.shape[1])[label]
+    centre, spread = everyone.mean(0), everyone.std(0) * np.sqrt(everyone.shape[1]) + 1e-6
+    middle = all_logits.mean(0)
+    margin = all_logits - middle if multilabel else all_logits - middle - (all_logits - middle).mean(1, keepdims=True)
+    unit = 2 * np.sqrt(np.mean(margin**2)) + 1e-6
+    said = (logits - middle) / unit
+    z = (features - centre) / spread
+    _, _, axes = np.linalg.svd(z, full_matrices=False)  # a penalised weight lies in the span of the labelled scans
+    z = z @ axes.T
+
+    kinds = {("source", 0): (1.0, TRUST_IN_SOURCE, 1e6)}
+    for number, precision in enumerate(PRECISIONS):
+        kinds["source and features", number] = (1.0, TRUST_IN_SOURCE, precision)
+        kinds["features", number] = (0.0, 1e6, precision)
+    held_out = {kind: np.zeros_like(said) for kind in kinds}
+    folds = list(_folds(label if not multilabel else truth.argmax(1), np.asarray(patient)))
+    for train, test in folds:
+        for kind, prior in kinds.items():
+            alpha, weight, bias = _fit(said[train], z[train], truth[train], prior, multilabel)
+            held_out[kind][test] += (alpha * said[test] + z[test] @ weight.T + bias) / REPEATS
+    names = [kind for kind, _ in kinds]
+    evidence = (
+        np.array([_log_likelihood(held_out[kind], truth, multilabel) for kind in kinds])
+        if folds
+        else np.zeros(len(kinds))
+    )
+    evidence -= np.log([names.count(name) for name in names])  # each kind is as likely beforehand
+    shares = softmax(evidence)
+    found = [_fit(said, z, truth, prior, multilabel) for prior in kinds.values()]
+    alpha = float(shares @ [each[0] for each in found])
+    weight = sum(share * each[1] for share, each in zip(shares, found, strict=True)) @ axes / spread
+    bias = sum(share * each[2] for share, each in zip(shares, found, strict=True))
+    return Probe(
+        source_weight=alpha / unit,
+        weight=weight,
+        bias=bias - alpha / unit * middle - weight @ centre,
+        held_out=sum(share * held_out[kind] for share, kind in zip(shares, kinds, strict=True)),
+        shares={name: round(float(shares[np.array(names) == name].sum()), 3) for name in dict.fromkeys(names)},
+    )
+
+
+def _fit(
+    said: np.ndarray, z: np.ndarray, truth: np.ndarray, prior: tuple[float, float, float], multilabel: bool
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """The most likely source weight, weights (K, D) and bias (K,) under Gaussian priors."""
+    (k, d), (mean, trust, precision) = (truth.shape[1], z.shape[1]), prior
+    start = np.concatenate([[mean], np.zeros(k), np.zeros(k * d)])
+    precisions = np.concatenate([[trust], np.full(k, 0.2), np.full(k * d, precision)])
+
+    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
+        alpha, bias, weight = parameters[0], parameters[1 : k + 1], parameters[k + 1 :].reshape(k, d)
+        logits = alpha * said + z @ weight.T + bias
+        error = np.nan_to_num((expit(logits) if multilabel else softmax(logits, axis=1)) - truth)
+        gradient = np.concatenate([[(error * said).sum()], error.sum(0), (error.T @ z).ravel()])
+        off = parameters - start
+        value = -_log_likelihood(logits, truth, multilabel) + 0.5 * (precisions * off**2).sum()
+        return value, gradient + precisions * off
+
+    found = minimize(loss, start, jac=True, method="L-BFGS-B").x
+    return float(found[0]), found[k + 1 :].reshape(k, d), found[1 : k + 1]
+
+
+def _log_likelihood(logits: np.ndarray, truth: np.ndarray, multilabel: bool) -> float:
+    if multilabel:
+        return float(-np.nansum(np.logaddexp(0, np.where(truth > 0.5, -logits, logits)) + 0 * truth))
+    return float((truth * log_softmax(logits, axis=1)).sum())
+
+
+def _folds(label: np.ndarray, patient: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Stratified folds by patient, twice; none where a class has one patient only."""
+    fewest = min(len(np.unique(patient[label == c])) for c in np.unique(label))
+    if fewest < 2:
+        return
+    for repeat in range(REPEATS):
+        folds = StratifiedGroupKFold(min(FOLDS, fewest), shuffle=True, random_state=repeat)
+        yield from folds.split(label, label, patient)
+
+
+def put_into(classifier: Classifier, probe: Probe) -> None:
+    """Let the classifier give the probe's logits, in place."""
+    with torch.no_grad():
+        for parameter in (classifier.head.weight, classifier.head.bias, classifier.shortcut.weight):
+            parameter.mul_(probe.source_weight)
+        classifier.head.bias.add_(torch.from_numpy(probe.bias).to(classifier.head.bias))
+        classifier.shortcut.weight.add_(torch.from_numpy(probe.weight).to(classifier.shortcut.weight))

@@ -1,0 +1,113 @@
+"""From a model and a few labels of the new site to a model that has learnt from them."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from medtl.data.cohort import Cohort
+from medtl.errors import InputError
+from medtl.finetuning import STRATEGIES
+from medtl.finetuning.probe import fit_probe, put_into
+from medtl.models import Classifier
+from medtl.runs.predict import outputs
+from medtl.training.adaptation import labelled_role, signature_of
+from medtl.training.batch_statistics import with_statistics_of
+from medtl.training.config import Config
+from medtl.training.loop import fit
+
+
+@dataclass
+class FineTuned:
+    """What a few labels made of a model.
+
+    Attributes:
+        classifier: fine-tuned.
+        before: the model that it was made from, with the site's batch statistics.
+        held_out: (N, K) logits of the labelled scans by probes that had not seen their patients; None without a probe.
+        shares: how much the labels gave to the source model and to its features; empty without a probe.
+        log: rows of the training log.
+    """
+
+    classifier: Classifier
+    before: Classifier
+    held_out: np.ndarray | None
+    shares: dict[str, float]
+    log: list[dict[str, Any]]
+
+
+def finetune_classifier(
+    classifier: Classifier, labelled: Cohort, everyone: Cohort, config: Config, *, fabric: Fabric, folder: Path
+) -> FineTuned:
+    """Fine-tune a copy of the classifier.
+
+    Args:
+        classifier: stays as it is.
+        labelled: the few.
+        everyone: all scans of the site that may be looked at, labelled or not: batch statistics and the scale of the
+            features come from them.
+        config: its `strategy` and `finetune` say how.
+        fabric: where.
+        folder: for checkpoints.
+    """
+    strategy = STRATEGIES[config.strategy]
+    before = with_statistics_of(classifier, everyone)
+    tuned, held_out, shares = copy.deepcopy(before), None, {}
+    if strategy.probes:
+        all_logits, all_features = outputs(before, everyone)
+        logits, features = outputs(before, labelled)
+        probe = fit_probe(
+            logits, features, labelled.label, labelled.patient, all_logits, all_features, labelled.multilabel
+        )
+        put_into(tuned, probe)
+        held_out, shares = probe.held_out, probe.shares
+    log: list[dict[str, Any]] = []
+    if strategy.trains:
+        plan = config.finetune.plan()
+        log = fit(
+            strategy(tuned).to(memory_format=torch.channels_last),
+            {"labelled": labelled_role(labelled, config, plan, config.seed)},
+            plan,
+            fabric=fabric,
+            seed=config.seed,
+            phase="finetune",
+            checkpoint=folder / "finetune.pt",
+            signature=signature_of(config, labelled, everyone),
+        )
+    return FineTuned(tuned.cpu().eval(), before, held_out, shares, log)
+
+
+def draw_shots(cohort: Cohort, shots: int, seed: int) -> np.ndarray:
+    """Rows of `shots` patients a class, drawn so that more shots contain fewer: 5 shots hold the 1 shot.
+
+    One scan a patient.
+
+    Raises:
+        InputError: a class has fewer patients than that.
+    """
+    if cohort.multilabel:
+        raise InputError("--shots draws patients a class, and a scan here can have several: leave out --shots")
+    rows: list[int] = []
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(cohort))
+    taken: set[str] = set()
+    for number, name in enumerate(cohort.classes):
+        drawn = 0
+        for row in order[cohort.label[order] == number]:
+            if drawn == shots:
+                break
+            if cohort.patient[row] not in taken:
+                taken.add(cohort.patient[row])
+                rows.append(int(row))
+                drawn += 1
+        if drawn < shots:
+            raise InputError(
+                f"only {drawn} patients of class {name!r} are labelled for training, {shots} are asked for"
+            )
+    return np.sort(rows)

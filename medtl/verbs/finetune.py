@@ -1,0 +1,92 @@
+"""`medtl finetune`: a model and a few labels of your own hospital in, a model that has learnt from them out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from medtl.runs.run import Run
+    from medtl.scans import Manifest
+
+
+def finetune(
+    run: Path | str | Run | None = None,
+    *,
+    train: Path | str | Manifest,
+    out: Path | str,
+    shots: int | None = None,
+    strategy: str | None = None,
+    config: Path | str | None = None,
+    backbone: str | None = None,
+    recipe: str | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    resume: bool = False,
+    force: bool = False,
+) -> Run:
+    """Learn from a few labels of your own hospital, from a Run or from the ImageNet backbone.
+
+    Labels are taken from the manifest's train split; its unlabelled scans are used too, without labels; its test split
+    is left alone. The model that it started from stays in the new Run beside the fine-tuned one.
+
+    Args:
+        run: the Run to start from; the ImageNet backbone without one.
+        train: a manifest or folder of your own hospital, some of it labelled.
+        out: the new Run's folder.
+        shots: use the labels of this many patients a class, drawn by the seed; all labels of the split without it.
+        strategy: lp-ft, linear-probe or full; see `medtl methods`.
+        config: a YAML file; see configs/.
+        backbone: a timm model, without a Run.
+        recipe: how pixels become input, without a Run.
+        seed: the same data, config and seed give the same model.
+        device: auto, cpu, cuda or mps.
+        resume: go on with a run that was cut off.
+        force: replace what is there.
+
+    Raises:
+        InputError: the scans, the labels or the options are wrong.
+    """
+    import time
+
+    from medtl.data import Cohort
+    from medtl.intensity import recipe_for_scans
+    from medtl.progress import say, warn
+    from medtl.runs.run import Run
+    from medtl.scans import check_leaks
+    from medtl.training.adaptation import new_classifier
+    from medtl.training.config import load_config
+    from medtl.training.few_labels import draw_shots, finetune_classifier
+    from medtl.verbs import _training as shared
+    from medtl.verbs._cohorts import manifest_of
+
+    told = load_config(config, strategy=strategy, backbone=backbone, recipe=recipe, seed=seed, device=device)
+    folder = shared.folder_for(out, resume, force)
+    start = Run.load(run) if run is not None else None
+    manifest = manifest_of(train)
+    check_leaks(manifest)
+    usable = manifest.usable.select((manifest.usable.frame.split != "test").to_numpy())
+    named = shared.classes_of(usable.labelled)
+    if start is None:
+        steps, why = recipe_for_scans(shared.some_scans(usable), told.size, told.recipe)
+        say(why)
+        classes = named
+    else:
+        steps, classes = shared.as_trained(start, named), start.classes
+        told = told.model_copy(update={"backbone": start.facts["backbone"], "size": steps.size})
+    everyone = Cohort(usable, steps, classes=classes, progress="Preparing scans")
+    if everyone.failed:
+        warn(f"{len(everyone.failed)} scans were left out, the first because {next(iter(everyone.failed.values()))}")
+    labelled = everyone.select(shared.labelled_rows(everyone, "train"))
+    if shots is not None:
+        labelled = labelled.select(draw_shots(labelled, shots, told.seed))
+    shared.classes_of(labelled.manifest)
+    fabric = shared.fabric_for(told)
+    begun = time.monotonic()
+    classifier = start.classifier() if start else new_classifier(told, len(classes), steps.channels, told.seed)
+    with shared.checkpoints(folder, resume, fabric) as place:
+        tuned = finetune_classifier(classifier, labelled, everyone, told, fabric=fabric, folder=place)
+        if not fabric.is_global_zero:
+            raise SystemExit(0)
+        seconds = round(time.monotonic() - begun, 1)
+        return shared.write_finetuned(folder, tuned, labelled, everyone, told, start, seconds)
