@@ -115,20 +115,22 @@ def _fit(
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """The most likely source weight, weights (K, D) and bias (K,) under Gaussian priors."""
     (k, d), (mean, trust, precision) = (truth.shape[1], z.shape[1]), prior
-    start = np.concatenate([[mean], np.zeros(k), np.zeros(k * d)])
-    precisions = np.concatenate([[trust], np.full(k, 0.2), np.full(k * d, precision)])
+    centre = np.concatenate([[mean], np.zeros(k), np.zeros(k * d)])
+    scale = np.concatenate([[trust], np.full(k, 0.2), np.full(k * d, precision)]) ** -0.5
 
-    def loss(parameters: np.ndarray) -> tuple[float, np.ndarray]:
-        alpha, bias, weight = parameters[0], parameters[1 : k + 1], parameters[k + 1 :].reshape(k, d)
+    def unpack(off: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        parameters = centre + scale * off  # in units of the prior's standard deviations, so that all steps are alike
+        return parameters[0], parameters[k + 1 :].reshape(k, d), parameters[1 : k + 1]
+
+    def loss(off: np.ndarray) -> tuple[float, np.ndarray]:
+        alpha, weight, bias = unpack(off)
         logits = alpha * said + z @ weight.T + bias
         error = np.nan_to_num((expit(logits) if multilabel else softmax(logits, axis=1)) - truth)
         gradient = np.concatenate([[(error * said).sum()], error.sum(0), (error.T @ z).ravel()])
-        off = parameters - start
-        value = -_log_likelihood(logits, truth, multilabel) + 0.5 * (precisions * off**2).sum()
-        return value, gradient + precisions * off
+        return 0.5 * (off**2).sum() - _log_likelihood(logits, truth, multilabel), off + scale * gradient
 
-    found = minimize(loss, start, jac=True, method="L-BFGS-B").x
-    return float(found[0]), found[k + 1 :].reshape(k, d), found[1 : k + 1]
+    alpha, weight, bias = unpack(minimize(loss, np.zeros_like(centre), jac=True, method="L-BFGS-B").x)
+    return float(alpha), weight, bias
 
 
 def _log_likelihood(logits: np.ndarray, truth: np.ndarray, multilabel: bool) -> float:

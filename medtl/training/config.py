@@ -155,5 +155,6 @@ def _in_plain_words(error: ValidationError) -> str:
         for part in place[:-1]:
             model = model.model_fields[part].annotation
         return f"there is no key {'.'.join(place)!r}{_nearest(place[-1], model.model_fields)}"
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"{'.'.join(place)}: {message}" if place and not message.startswith(("there is no", "dann")) else message
+    if fault["type"] == "value_error":  # ours, a whole sentence already
+        return fault["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(place)}: {fault['msg']}"

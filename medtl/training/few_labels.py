@@ -22,6 +22,10 @@ from medtl.training.batch_statistics import with_statistics_of
 from medtl.training.config import Config
 from medtl.training.loop import fit
 
+#: With fewer labelled scans the network stays as the probe leaves it: training it on 20 cost 0.01 of AUROC and more
+#: (docs/benchmarks.md, "What was tried and did not help").
+ENOUGH_TO_TRAIN = 50
+
 
 @dataclass
 class FineTuned:
@@ -68,7 +72,7 @@ def finetune_classifier(
         put_into(tuned, probe)
         held_out, shares = probe.held_out, probe.shares
     log: list[dict[str, Any]] = []
-    if strategy.trains:
+    if strategy.trains and not (strategy.probes and len(labelled) < ENOUGH_TO_TRAIN):
         plan = config.finetune.plan()
         log = fit(
             strategy(tuned).to(memory_format=torch.channels_last),

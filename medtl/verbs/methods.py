@@ -8,17 +8,20 @@ from medtl import progress
 
 
 def methods() -> list[dict[str, str]]:
-    """List the methods that `medtl adapt --method` knows, each with its paper.
+    """List the methods of `medtl adapt --method` and the strategies of `medtl finetune --strategy`, with their papers.
 
     Returns:
-        One row a method: `method`, `what` it is, `paper`, and the cohorts it `learns from`.
+        One row each: `method`, the `verb` that takes it, `what` it is, `paper`, and the cohorts it `learns from`.
     """
+    from medtl.finetuning import STRATEGIES
     from medtl.methods import METHODS
 
     rows = []
-    for name, method in METHODS.items():
-        what, paper = _what_and_paper(method.__doc__ or "")
-        rows.append({"method": name, "what": what, "paper": paper, "learns from": ", ".join(method.roles)})
+    for verb, registry in {"adapt": METHODS, "finetune": STRATEGIES}.items():
+        for name, method in registry.items():
+            what, paper = _what_and_paper(method.__doc__ or "")
+            learns_from = ", ".join(method.roles)
+            rows.append({"method": name, "verb": verb, "what": what, "paper": paper, "learns from": learns_from})
     progress.table(rows)
     return rows
 
