@@ -145,7 +145,10 @@ def _rescale(values: np.ndarray, dataset: pydicom.Dataset, real: bool) -> tuple[
     low, high = _stored_range(values, dataset)
     if real:
         slope, intercept = _slope(dataset)
-        return values.astype(np.float32), slope * (low + high) + 2 * intercept
+        turn = slope * (low + high) + 2 * intercept
+        values = values.astype(np.float32)
+        # GDCM, unlike pydicom, turns MONOCHROME1 itself; turned back, so that it is turned in one place only
+        return np.float32(turn) - values if photometric(dataset) == "MONOCHROME1" else values, turn
     if dataset.get("ModalityLUTSequence"):
         looked_up = apply_modality_lut(values, dataset)
         table = apply_modality_lut(np.arange(int(low), int(high) + 1).astype(values.dtype), dataset)

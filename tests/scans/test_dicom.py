@@ -183,6 +183,14 @@ def test_monochrome1_is_turned_to_equal_its_monochrome2_version() -> None:
         assert turned.header["photometric"] == "MONOCHROME1"
 
 
+def test_monochrome1_in_12_bit_jpeg_is_turned_once(tmp_path: Path) -> None:
+    dataset = pydicom.dcmread(FILES / "JPEG-lossy.dcm")  # decoded by GDCM, which turns it too
+    dataset.PhotometricInterpretation = "MONOCHROME1"
+    dataset.save_as(tmp_path / "inverted.dcm")
+    upright, turned = read_dicom([FILES / "JPEG-lossy.dcm"]), read_dicom([tmp_path / "inverted.dcm"])
+    np.testing.assert_array_equal(turned.pixels, 4095 - upright.pixels)
+
+
 def test_window_is_turned_with_monochrome1() -> None:
     path = FILES / "dicomdirtests" / "77654033" / "CR1" / "6154"
     scan, dataset = read_dicom([path]), pydicom.dcmread(path)
