@@ -30,7 +30,8 @@ def conformal_quantile(scores: ArrayLike, n_patients: int, level: float = 0.9) -
     rank = int(np.ceil((n_patients + 1) * level - 1e-9))
     if rank > n_patients:
         return float(scores.max()), n_patients / (n_patients + 1)
-    return float(np.quantile(scores, rank / n_patients, method="inverted_cdf")), level
+    place = -(-rank * len(scores) // n_patients)  # in whole numbers: a quantile's rounding may be one score off
+    return float(np.sort(scores)[place - 1]), level
 
 
 def prediction_sets(probabilities: ArrayLike, quantile: float, task: str) -> tuple[list[tuple[int, ...]], np.ndarray]:

@@ -14,6 +14,12 @@ def test_the_quantile_by_hand():
     assert (quantile, promised) == (0.4, 0.8)  # 4 patients can promise 4 / 5
 
 
+def test_the_rank_is_exact_at_every_size():
+    for n in range(9, 1200):  # 564 is the first at which rank / n times n is rounded up
+        assert conformal_quantile(np.arange(1, n + 1), n)[0] == -(-9 * (n + 1) // 10)
+    assert conformal_quantile(np.arange(1, 41), 20)[0] == 38  # two scores a patient: 19 of 20
+
+
 @pytest.mark.parametrize("n", [5, 20, 50, 200])
 def test_coverage_on_other_scans(n):
     generator, covered = np.random.default_rng(n), []
