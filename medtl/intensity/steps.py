@@ -159,7 +159,7 @@ def fit_square(scan: Scan, size: int) -> Scan:
     """
     rows, columns = scan.pixels.shape[1:3]
     height, width = rows * 1.0, columns * 1.0
-    if min(scan.spacing[1:]) > 0:  # false where one is nan, too
+    if all(side > 0 for side in scan.spacing[1:]):  # false where either is nan
         height, width = rows * scan.spacing[1], columns * scan.spacing[2]
     longest = max(height, width)
     new_rows, new_columns = (max(1, round(size * side / longest)) for side in (height, width))

@@ -237,6 +237,12 @@ def test_fit_square_keeps_the_aspect_in_mm() -> None:
     assert squared.spacing == pytest.approx((3, 100 / 64, 100 / 64))
 
 
+@pytest.mark.parametrize("spacing", [(np.nan, 1.0, np.nan), (np.nan, np.nan, 1.0), (1.0, 0.0, 2.0)])
+def test_half_known_spacing_is_none(spacing: tuple[float, float, float]) -> None:
+    half, none = (Scan(np.ones((1, 20, 40), np.float32), spacing=each) for each in (spacing, (np.nan,) * 3))
+    np.testing.assert_array_equal(steps.fit_square(half, 40).pixels, steps.fit_square(none, 40).pixels)
+
+
 def test_colours_are_resized_one_by_one() -> None:
     colour = a_scan(2, 30, 41, 3, low=-1, high=1)
     squared = steps.fit_square(colour, 24)
