@@ -29,14 +29,15 @@ class Probe:
         source_weight: what is left of the source model's logits.
         weight: (K, F).
         bias: (K,).
-        held_out: (N, K) logits of each labelled scan from probes that had not seen its patient, to calibrate on.
+        held_out: (N, K) logits of each labelled scan from probes that had not seen its patient, to calibrate on; None
+            where a class has one patient only.
         shares: how much the evidence gives to "source", "source and features", "features".
     """
 
     source_weight: float
     weight: np.ndarray
     bias: np.ndarray
-    held_out: np.ndarray
+    held_out: np.ndarray | None
     shares: dict[str, float]
 
 
@@ -105,7 +106,7 @@ def fit_probe(
         source_weight=alpha / unit,
         weight=weight,
         bias=bias - alpha / unit * middle - weight @ centre,
-        held_out=sum(share * held_out[kind] for share, kind in zip(shares, kinds, strict=True)),
+        held_out=sum(share * held_out[kind] for share, kind in zip(shares, kinds, strict=True)) if folds else None,
         shares={name: round(float(shares[np.array(names) == name].sum()), 3) for name in dict.fromkeys(names)},
     )
 

@@ -60,9 +60,10 @@ class Adapted:
 
     Attributes:
         models: "source-only", and "adapted" with the target's batch statistics.
-        at_source: the same models as they judge source scans, with the source's batch statistics.
+        at_source: the same models as they judge source scans, with the running statistics of their training.
         log: rows of the training log.
         decision: which model is handed over.
+        prior: (K,) what `expect_prior_of` added to the biases of the models.
         features: embeddings of both sites before and after.
         seconds: how long each phase trained in this process.
     """
@@ -71,6 +72,7 @@ class Adapted:
     at_source: dict[str, Classifier]
     log: list[dict[str, Any]]
     decision: Decision
+    prior: np.ndarray
     features: dict[str, np.ndarray] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -87,6 +89,14 @@ def signature_of(config: Config, *cohorts: Cohort) -> str:
     told = config.model_dump(mode="json", exclude={"device", "devices"})
     scans = [[cohort.recipe.digest, *cohort.scan_id.tolist(), *cohort.label.tolist()] for cohort in cohorts]
     return hashlib.sha256(json.dumps([told, scans], sort_keys=True).encode()).hexdigest()[:16]
+
+
+def weights_signature(classifier: Classifier) -> str:
+    """16 hex digits that change with the weights: a training that was begun from others is not gone on with."""
+    digest = hashlib.sha256()
+    for name, value in classifier.state_dict().items():
+        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def train_source_only(
@@ -132,6 +142,7 @@ def adapt_classifier(
     folder: Path,
     options: Mapping[str, Any],
     phase: str,
+    begun_from: str = "",
 ) -> tuple[tuple[Classifier, float], list[dict[str, Any]]]:
     """Adapt a copy of the source-only model, and keep the epoch that a label-free score likes best.
 
@@ -139,6 +150,8 @@ def adapt_classifier(
     among the validators of Musgrave et al., arXiv:2208.07360): sure scan by scan, and not of one class alone. An epoch
     that lost more than 0.05 of the source's AUROC is not a candidate. No target label is reachable from here: the
     target's cohort has none.
+
+    `begun_from` is what a checkpoint must say of `warm`, where that is not the source-only model of the same training.
 
     Returns:
         the classifier of the best epoch (with running statistics) and its score; the log.
@@ -159,7 +172,7 @@ def adapt_classifier(
     def look(epoch: int, method: Method) -> dict[str, float]:
         predictor = method.predictor().eval()
         here = with_statistics_of(predictor, some_target)
-        score = information(_probabilities(outputs(here, some_target)[0]))
+        score = _information(outputs(here, some_target)[0], target)
         source_auroc = _auroc(outputs(predictor, some_source)[0], some_source)
         forgot = source_auroc < best.get("first_auroc", source_auroc) - MAY_FORGET
         best.setdefault("first_auroc", source_auroc)
@@ -175,7 +188,7 @@ def adapt_classifier(
         seed=seed + 3,
         phase=phase,
         checkpoint=folder / f"{phase}.pt",
-        signature=signature_of(config, source, held_out, target),
+        signature=signature_of(config, source, held_out, target) + begun_from,
         after_epoch=look,
         keep=best,
     )
@@ -202,8 +215,9 @@ def adapt_cohorts(
         config: what to do.
         fabric: where.
         folder: for checkpoints; a phase that is whole is not done again.
-        warm: a source-only model to start from instead of training one.
+        warm: a source-only model to start from instead of training one; it expects the classes alike.
     """
+    begun_from = "" if warm is None else weights_signature(warm)
     log: list[dict[str, Any]] = []
     seconds: dict[str, float] = {}
 
@@ -226,15 +240,17 @@ def adapt_cohorts(
         for number, options in enumerate(config.candidates or [{}]):
             phase = config.method if not number else f"{config.method} {number + 1}"
             found = adapt_classifier(
-                warm, source, held_out, target, config, options={**config.options, **options}, phase=phase, **train
-            )
+                warm, source, held_out, target, config, options={**config.options, **options}, phase=phase,
+                begun_from=begun_from, **train,
+            )  # fmt: skip
             candidates.append(timed(config.method, found, start))
         at_source["adapted"] = max(candidates, key=lambda each: each[1])[0]
         models["adapted"] = with_statistics_of(at_source["adapted"], target)
     for model in {id(model): model for model in [*at_source.values(), *models.values()]}.values():
         expect_prior_of(model, source)
     decision = decide(models, at_source, witness, held_out, target)
-    return Adapted(models, at_source, log, decision, _embeddings(models, at_source, held_out, target), seconds)
+    features = _embeddings(models, at_source, held_out, target)
+    return Adapted(models, at_source, log, decision, prior_of(source), features, seconds)
 
 
 def decide(
@@ -253,10 +269,10 @@ def decide(
     here = {name: outputs(model, target)[0] for name, model in models.items()}
     home = {name: outputs(model, held_out)[0] for name, model in at_source.items()}
     signals = {
-        "agreement_source": rank_agreement(_ranked(home["source-only"]), _ranked(outputs(witness, held_out)[0])),
-        "agreement_target": rank_agreement(_ranked(here["source-only"]), _ranked(outputs(witness, target)[0])),
+        "agreement_source": _agreement(home["source-only"], outputs(witness, held_out)[0], held_out),
+        "agreement_target": _agreement(here["source-only"], outputs(witness, target)[0], target),
         "source_auroc": _auroc(home["source-only"], held_out),
-        "information": information(_probabilities(here["source-only"])),
+        "information": _information(here["source-only"], target),
     }
     lost = expected_loss(signals["agreement_source"], signals["agreement_target"], signals["source_auroc"])
     if "adapted" not in models:
@@ -265,8 +281,8 @@ def decide(
         )
     signals |= {
         "adapted_source_auroc": _auroc(home["adapted"], held_out),
-        "adapted_information": information(_probabilities(here["adapted"])),
-        "adapted_agreement": rank_agreement(_ranked(here["source-only"]), _ranked(here["adapted"])),
+        "adapted_information": _information(here["adapted"], target),
+        "adapted_agreement": _agreement(here["source-only"], here["adapted"], target),
     }
     handed_over, why = _rule(signals)
     return Decision(handed_over, why, f"Handed over: {handed_over}, since {why}. {lost.sentence}", lost.warn, signals)
@@ -288,16 +304,33 @@ def labelled_role(cohort: Cohort, config: Config, plan: Plan, seed: int) -> Role
 
 
 def expect_prior_of(classifier: Classifier, cohort: Cohort) -> None:
-    """Let a model that saw classes equally often expect them as often as the cohort has them.
+    """Let a model to which `labelled_role` dealt the cohort expect its classes as often as the cohort has them.
 
-    The log of the class shares is added to the head's bias (Saerens et al., Neural Computation 2002).
+    The log of the ratio is added to the head's bias (Saerens et al., Neural Computation 2002). Once: whoever trains the
+    model further takes it out again with `forget_prior`.
     """
-    if cohort.multilabel:
-        return
-    counts = np.bincount(cohort.label[cohort.label >= 0], minlength=len(cohort.classes))
-    shares = torch.from_numpy((counts + 1) / (counts + 1).sum() * len(counts))
+    forget_prior(classifier, -prior_of(cohort))
+
+
+def forget_prior(classifier: Classifier, prior: np.ndarray) -> None:
+    """Take out of the head's bias what `expect_prior_of` added: a `prior_of` (K,)."""
     with torch.no_grad():
-        classifier.head.bias.add_(torch.log(shares).to(classifier.head.bias))
+        classifier.head.bias.sub_(torch.from_numpy(np.asarray(prior, float)).to(classifier.head.bias))
+
+
+def prior_of(cohort: Cohort) -> np.ndarray:
+    """(K,) the log of how often a class is seen (and once more), over how often `labelled_role` deals it.
+
+    Zero for several labels a scan, which are dealt as they come.
+    """
+    k = len(cohort.classes)
+    if cohort.multilabel:
+        return np.zeros(k)
+    known = cohort.label >= 0
+    seen = np.bincount(cohort.label[known], minlength=k) + 1.0
+    strata = np.unique(np.stack([cohort.site[known], cohort.label[known]]), axis=1)
+    dealt = np.bincount(strata[1], minlength=k).clip(min=1).astype(float)  # as many decks as sites that have the class
+    return np.log(seen / seen.sum()) - np.log(dealt / dealt.sum())
 
 
 def _some(cohort: Cohort) -> Cohort:
@@ -330,11 +363,29 @@ def _embedding(classifier: Classifier, cohort: Cohort) -> np.ndarray:
         return classifier.classify(features).embedding.numpy()
 
 
-def _ranked(logits: np.ndarray) -> np.ndarray:
-    """One score a scan and class: binary, the log odds; else each class's log odds, one after the other."""
+def _agreement(a: np.ndarray, b: np.ndarray, cohort: Cohort) -> float:
+    """Rank agreement of two models' logits (N, K), the mean over the classes.
+
+    Class by class: a rare class scores low on every scan, which two models must not be credited with agreeing on.
+    """
+    return rank_agreement(_ranked(a, cohort), _ranked(b, cohort))
+
+
+def _ranked(logits: np.ndarray, cohort: Cohort) -> np.ndarray:
+    """What scans are ranked by: binary, the log odds (N,); a column a class where there are more or several labels."""
+    if cohort.multilabel:
+        return logits
     if logits.shape[1] == 2:
         return logits[:, 1] - logits[:, 0]
-    return (logits - logits.mean(axis=1, keepdims=True)).ravel()
+    return logits - logits.mean(axis=1, keepdims=True)
+
+
+def _information(logits: np.ndarray, cohort: Cohort) -> float:
+    """What the predictions say of the class, in nats; for several labels a scan, the mean over them."""
+    if not cohort.multilabel:
+        return information(_probabilities(logits))
+    p = torch.sigmoid(torch.from_numpy(logits)).numpy()
+    return float(np.mean([information(np.stack([1 - each, each], axis=1)) for each in p.T]))
 
 
 def _auroc(logits: np.ndarray, cohort: Cohort) -> float:
@@ -343,7 +394,7 @@ def _auroc(logits: np.ndarray, cohort: Cohort) -> float:
         known = ~np.isnan(cohort.label)
         return float(np.nanmean([auroc(cohort.label[k, c], logits[k, c]) for c, k in enumerate(known.T)]))
     if logits.shape[1] == 2:
-        return auroc(cohort.label, _ranked(logits))
+        return auroc(cohort.label, _ranked(logits, cohort))
     p = _probabilities(logits)
     return float(np.nanmean([auroc(cohort.label == c, p[:, c]) for c in range(logits.shape[1])]))
 

@@ -34,6 +34,7 @@ def with_statistics_of(classifier: Classifier, cohort: Cohort, seed: int = 0) ->
     if not norms or len(cohort) < 16:
         return adapted.eval()
     adapted.eval()
+    usual = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over batches
@@ -45,8 +46,8 @@ def with_statistics_of(classifier: Classifier, cohort: Cohort, seed: int = 0) ->
             pixels = torch.from_numpy(np.concatenate(bags)).contiguous(memory_format=torch.channels_last)
             device = next(adapted.parameters()).device
             adapted(pixels.to(device), bag.to(device), len(rows))
-    for norm in norms:
-        norm.momentum = 0.1
+    for norm, momentum in zip(norms, usual, strict=True):
+        norm.momentum = momentum
     return adapted.eval()
 
 

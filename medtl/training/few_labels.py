@@ -17,7 +17,14 @@ from medtl.finetuning import STRATEGIES
 from medtl.finetuning.probe import fit_probe, put_into
 from medtl.models import Classifier
 from medtl.runs.predict import outputs
-from medtl.training.adaptation import labelled_role, signature_of
+from medtl.training.adaptation import (
+    expect_prior_of,
+    forget_prior,
+    labelled_role,
+    prior_of,
+    signature_of,
+    weights_signature,
+)
 from medtl.training.batch_statistics import with_statistics_of
 from medtl.training.config import Config
 from medtl.training.loop import fit
@@ -34,7 +41,8 @@ class FineTuned:
     Attributes:
         classifier: fine-tuned.
         before: the model that it was made from, with the site's batch statistics.
-        held_out: (N, K) logits of the labelled scans by probes that had not seen their patients; None without a probe.
+        held_out: (N, K) logits of the labelled scans by probes that had not seen their patients; None without a probe,
+            where a class has one patient only, and where the network was trained afterwards: it is another model then.
         shares: how much the labels gave to the source model and to its features; empty without a probe.
         log: rows of the training log.
     """
@@ -52,7 +60,7 @@ def finetune_classifier(
     """Fine-tune a copy of the classifier.
 
     Args:
-        classifier: stays as it is.
+        classifier: stays as it is; it expects the classes alike.
         labelled: the few.
         everyone: all scans of the site that may be looked at, labelled or not: batch statistics and the scale of the
             features come from them.
@@ -74,6 +82,8 @@ def finetune_classifier(
     log: list[dict[str, Any]] = []
     if strategy.trains and not (strategy.probes and len(labelled) < ENOUGH_TO_TRAIN):
         plan = config.finetune.plan()
+        if strategy.probes:  # it expects the classes as often as they are labelled, and is dealt them alike
+            forget_prior(tuned, prior_of(labelled))
         log = fit(
             strategy(tuned).to(memory_format=torch.channels_last),
             {"labelled": labelled_role(labelled, config, plan, config.seed)},
@@ -82,8 +92,10 @@ def finetune_classifier(
             seed=config.seed,
             phase="finetune",
             checkpoint=folder / "finetune.pt",
-            signature=signature_of(config, labelled, everyone),
+            signature=signature_of(config, labelled, everyone) + weights_signature(classifier),
         )
+        expect_prior_of(tuned, labelled)
+        held_out = None
     return FineTuned(tuned.cpu().eval(), before, held_out, shares, log)
 
 

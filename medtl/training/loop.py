@@ -137,6 +137,7 @@ def fit(
         first, log = state["step"], state["log"]
         keep.update(state["keep"])
         method.load_state_dict(state["method"])
+        fabric.strategy.precision.load_state_dict(state.get("precision", {}))
         for name, optimiser in optimisers.items():
             optimiser.load_state_dict(state["optimisers"][name])
     elif after_epoch is not None:
@@ -182,6 +183,7 @@ def fit(
                     "log": log,
                     "keep": keep,
                     "method": method.state_dict(),
+                    "precision": fabric.strategy.precision.state_dict(),  # of 16-mixed: how far losses are scaled
                     "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
                 },
             )

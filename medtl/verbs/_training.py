@@ -16,26 +16,31 @@ from lightning_fabric import Fabric
 from medtl.data import Cohort
 from medtl.errors import InputError, ScanError
 from medtl.intensity import Recipe
+from medtl.models import Classifier
+from medtl.progress import warn
 from medtl.runs.predict import outputs
 from medtl.runs.run import Run, write_run
 from medtl.scans import Manifest, Scan, read
-from medtl.training.adaptation import Adapted
+from medtl.training.adaptation import Adapted, forget_prior, prior_of
 from medtl.training.config import Config
 from medtl.training.few_labels import FineTuned
-from medtl.trust import Trust, fit_trust
+from medtl.trust import Trust, fit_familiarity, fit_trust
 
 CHECKPOINTS = "checkpoints"
 #: Labelled scans from which on a calibrate split of its own serves better than cross-validation.
 MANY = 40
 
 
-def folder_for(out: str | Path, resume: bool, force: bool) -> Path:
+def folder_for(out: str | Path, resume: bool, force: bool, start: str | Path | Run | None = None) -> Path:
     """The Run's folder, to be made, gone on with or replaced by `checkpoints`; nothing is touched yet.
 
     Raises:
-        InputError: it exists and neither `resume` nor `force` was given, there is nothing to resume, or it is no Run.
+        InputError: it exists and neither `resume` nor `force` was given, there is nothing to resume, it is no Run, or
+            it is the Run to start from.
     """
     folder = Path(out)
+    if start is not None and folder.resolve() == Path(start.path if isinstance(start, Run) else start).resolve():
+        raise InputError(f"{folder} is the Run to start from, which would be lost: choose another name with -o")
     begun = (folder / CHECKPOINTS).is_dir()
     whole = (folder / "run.json").is_file()
     if resume and not begun:
@@ -100,15 +105,29 @@ def classes_of(labelled: Manifest, other: Manifest | None = None) -> list[str]:
     return classes
 
 
-def as_trained(run: Run, classes: list[str]) -> Recipe:
+def as_trained(run: Run, classes: list[str], labelled: Manifest) -> Recipe:
     """The recipe of a Run to start from.
 
     Raises:
-        InputError: it knows other classes.
+        InputError: it knows other classes, or one label a scan where the scans have several.
     """
     if set(classes) - set(run.classes):
         raise InputError(f"{run.path} knows the classes {', '.join(run.classes)}, the source {', '.join(classes)}")
+    if run.task != "multilabel" and several(labelled):
+        raise InputError(f"{run.path} gives one label a scan, and some scans have several: start without it")
     return run.recipe
+
+
+def several(labelled: Manifest) -> bool:
+    """Whether a scan can have several labels."""
+    return any(";" in label for label in labelled.frame.label)
+
+
+def classifier_of(run: Run, which: str = "model") -> Classifier:
+    """A model of a Run to train further: it expects the classes alike, as it is dealt them."""
+    classifier = run.classifier(which)
+    forget_prior(classifier, np.asarray(run.facts.get("prior") or [0.0] * len(run.classes)))
+    return classifier
 
 
 def _names(manifest: Manifest | None) -> list[str]:
@@ -136,13 +155,14 @@ class Cohorts:
     target: Cohort
 
     @classmethod
-    def prepare(cls, labelled: Manifest, unlabelled: Manifest, recipe: Recipe, classes: list[str]) -> Cohorts:
+    def prepare(
+        cls, labelled: Manifest, unlabelled: Manifest, recipe: Recipe, classes: list[str], multilabel: bool
+    ) -> Cohorts:
         """The source's train and calibrate splits, and the target's scans that are not in its test split.
 
         Raises:
             InputError: a split is empty, or has one class only.
         """
-        multilabel = any(";" in label for label in labelled.frame.label)
         told: dict[str, Any] = {"classes": classes, "multilabel": multilabel}
         for split in ("train", "calibrate"):
             part = labelled.split(split)
@@ -228,6 +248,7 @@ def write_adapted(folder: Path, adapted: Adapted, cohorts: Cohorts, config: Conf
             "seed": config.seed,
             "backbone": config.backbone,
             "bottleneck": adapted.models["source-only"].width,
+            "prior": adapted.prior.tolist(),
             "decision": {
                 "handed_over": decision.handed_over,
                 "why": decision.why,
@@ -276,33 +297,31 @@ def write_finetuned(
     """Fit trust on labelled scans that the model has not learnt from, and write the Run.
 
     These are the calibrate split's labelled scans, where it has 20 and more of each class; with fewer, the labelled
-    scans themselves as probes judged them that had not seen their patients (5-fold cross-validation).
+    scans themselves as probes judged them that had not seen their patients (5-fold cross-validation). Where the
+    network was trained and no probe speaks for it, 5 and more of each class in the calibrate split; with fewer its
+    probabilities stay as they are, and the user is told.
     """
     task = task_of(labelled)
     apart = labelled_rows(everyone, "calibrate") if len(labelled) >= MANY else np.zeros(len(everyone), bool)
+    least = MANY // 2 if tuned.held_out is not None else 5
     used = [labelled]
-    if apart.any() and _enough(everyone.label[apart], everyone.multilabel):
+    everywhere = outputs(tuned.classifier, everyone)[1]
+    if apart.any() and _enough(everyone.label[apart], len(everyone.classes), least):
         calibration = everyone.select(apart)
         logits, features = outputs(tuned.classifier, calibration)
         used.append(calibration)
     else:
-        calibration = labelled
-        features = outputs(tuned.classifier, everyone)[1]
-        logits = tuned.held_out if tuned.held_out is not None else outputs(tuned.classifier, labelled)[0]
-    trust = {
-        "fine-tuned": fit_trust(
-            logits,
-            calibration.label,
-            calibration.patient,
-            features,
-            outputs(tuned.classifier, everyone)[1],
-            task,
-            sites=calibration.site_names,
-        )
-    }
+        calibration, logits, features = labelled, tuned.held_out, everywhere
+    if logits is None:
+        warn("no labelled scans were left to calibrate on: give `medtl calibrate` some of other patients")
+        trust = {"fine-tuned": Trust(task=task, ood=fit_familiarity(everywhere) if len(everywhere) > 1 else None)}
+    else:
+        told = logits, calibration.label, calibration.patient, features, everywhere, task
+        trust = {"fine-tuned": fit_trust(*told, sites=calibration.site_names)}
     models = {"fine-tuned": tuned.classifier}
     if start is not None:
         models["before"], trust["before"] = start.classifier(), start.trust()
+    learnt = _shares_sentence(tuned.shares) if start is not None else ""
     run = write_run(
         folder,
         facts={
@@ -313,11 +332,12 @@ def write_finetuned(
             "seed": config.seed,
             "backbone": config.backbone,
             "bottleneck": tuned.classifier.width,
+            "prior": prior_of(labelled).tolist(),
             "decision": {
                 "handed_over": "fine-tuned",
                 "why": f"it has learnt from {len(labelled)} labelled scans",
                 "sentence": f"Handed over: fine-tuned on {len(labelled)} labelled scans of "
-                f"{len(np.unique(labelled.patient))} patients. {_shares_sentence(tuned.shares)}".strip(),
+                f"{len(np.unique(labelled.patient))} patients. {learnt}".strip(),
                 "warn": False,
                 "signals": tuned.shares,
             },
@@ -339,10 +359,10 @@ def write_finetuned(
     return run
 
 
-def _enough(label: np.ndarray, multilabel: bool) -> bool:
-    if multilabel:
-        return len(label) >= MANY
-    return min(np.bincount(label, minlength=2)) >= MANY // 2
+def _enough(label: np.ndarray, classes: int, least: int) -> bool:
+    if label.ndim == 2:
+        return len(label) >= 2 * least
+    return min(np.bincount(label, minlength=classes)) >= least
 
 
 def _shares_sentence(shares: dict[str, float]) -> str:

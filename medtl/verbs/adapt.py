@@ -70,7 +70,7 @@ def adapt(
         devices=devices,
         precision=precision,
     )
-    folder = shared.folder_for(out, resume, force)
+    folder = shared.folder_for(out, resume, force, from_run)
     start = Run.load(from_run) if from_run is not None else None
     sources = [source] if isinstance(source, str | Path | Manifest) else list(source)
     labelled = Manifest.concat([manifest_of(each) for each in sources]).labelled
@@ -81,13 +81,16 @@ def adapt(
         steps, why = recipe_for_scans(shared.some_scans(labelled, unlabelled), told.size, told.recipe)
         say(why)
     else:
-        steps, classes = shared.as_trained(start, classes), start.classes
+        steps, classes = shared.as_trained(start, classes, labelled), start.classes
         told = told.model_copy(update={"backbone": start.facts["backbone"], "size": steps.size})
-    cohorts = shared.Cohorts.prepare(labelled, unlabelled.without_labels(), steps, classes)
+    multilabel = shared.several(labelled) if start is None else start.task == "multilabel"
+    cohorts = shared.Cohorts.prepare(labelled, unlabelled.without_labels(), steps, classes, multilabel)
     for text in cohorts.left_out():
         warn(text)
     fabric = shared.fabric_for(told)
-    warm = None if start is None else start.classifier("source-only" if "source-only" in start.names else "model")
+    warm = None
+    if start is not None:
+        warm = shared.classifier_of(start, "source-only" if "source-only" in start.names else "model")
     with shared.checkpoints(folder, resume, fabric) as place:
         adapted = adapt_cohorts(cohorts.source, cohorts.held_out, cohorts.target, told, fabric, place, warm)
         if not fabric.is_global_zero:

@@ -61,7 +61,7 @@ def finetune(
     from medtl.verbs._cohorts import manifest_of
 
     told = load_config(config, strategy=strategy, backbone=backbone, recipe=recipe, seed=seed, device=device)
-    folder = shared.folder_for(out, resume, force)
+    folder = shared.folder_for(out, resume, force, run)
     start = Run.load(run) if run is not None else None
     manifest = manifest_of(train)
     check_leaks(manifest)
@@ -72,9 +72,10 @@ def finetune(
         say(why)
         classes = named
     else:
-        steps, classes = shared.as_trained(start, named), start.classes
+        steps, classes = shared.as_trained(start, named, usable.labelled), start.classes
         told = told.model_copy(update={"backbone": start.facts["backbone"], "size": steps.size})
-    everyone = Cohort(usable, steps, classes=classes, progress="Preparing scans")
+    multilabel = shared.several(usable.labelled) if start is None else start.task == "multilabel"
+    everyone = Cohort(usable, steps, classes=classes, multilabel=multilabel, progress="Preparing scans")
     if everyone.failed:
         warn(f"{len(everyone.failed)} scans were left out, the first because {next(iter(everyone.failed.values()))}")
     labelled = everyone.select(shared.labelled_rows(everyone, "train"))
@@ -83,7 +84,7 @@ def finetune(
     shared.classes_of(labelled.manifest)
     fabric = shared.fabric_for(told)
     begun = time.monotonic()
-    classifier = start.classifier() if start else new_classifier(told, len(classes), steps.channels, told.seed)
+    classifier = shared.classifier_of(start) if start else new_classifier(told, len(classes), steps.channels, told.seed)
     with shared.checkpoints(folder, resume, fabric) as place:
         tuned = finetune_classifier(classifier, labelled, everyone, told, fabric=fabric, folder=place)
         if not fabric.is_global_zero:

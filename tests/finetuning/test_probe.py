@@ -48,7 +48,7 @@ def test_the_labels_decide_what_is_left_of_the_source_model(source):
 def test_one_kind_alone_is_logistic_regression():
     """With the source model left out, the fit is scikit-learn's with the same penalty."""
     label, features, logits = scans(n=60)
-    alpha, weight, bias = _fit(logits, features, np.eye(2)[label], (0.0, 1e9, 2.0), False)
+    alpha, weight, _ = _fit(logits, features, np.eye(2)[label], (0.0, 1e9, 2.0), False)
     ours = features @ (weight[1] - weight[0])
     # softmax with |W0|^2 + |W1|^2 has its least at W1 = -W0 = w / 2, so a precision of 2 is sklearn's C of 1
     theirs = LogisticRegression(C=1.0, tol=1e-8, max_iter=5000).fit(features, label)
@@ -70,6 +70,7 @@ def test_one_patient_a_class_leaves_the_source_model_its_say():
     probe = fit_probe(logits[:2], features[:2], label[:2], ["a", "b"], logits, features)
     assert np.isfinite(of(probe, logits, features)).all()
     assert list(probe.shares.values()) == pytest.approx([1 / 3] * 3, abs=1e-3)
+    assert probe.held_out is None  # nobody was held out, so there is nothing to calibrate on
 
 
 def test_several_labels_a_scan_with_one_unknown():
