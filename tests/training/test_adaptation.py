@@ -1,0 +1,237 @@
+"""Which epoch is kept, what is handed over, and what each is allowed to look at: on signals made by hand."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning_fabric import Fabric
+
+from medtl import progress
+from medtl.models import Classifier
+from medtl.training import adaptation, loop
+from medtl.training.adaptation import adapt_classifier, decide, expect_prior_of, signature_of
+from medtl.training.config import Config
+
+_spec = importlib.util.spec_from_file_location("shifted", Path(__file__).parent.parent / "methods" / "shifted.py")
+shifted = importlib.util.module_from_spec(_spec)
+sys.modules["shifted"] = shifted
+_spec.loader.exec_module(shifted)
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    progress.set_mode("quiet")
+    yield
+    progress.set_mode("auto")
+
+
+@dataclass
+class Labels:
+    """What judging needs of a cohort."""
+
+    label: np.ndarray
+    classes: tuple[str, ...] = ("no", "yes")
+    multilabel: bool = False
+
+    @property
+    def site(self) -> np.ndarray:
+        return np.zeros(len(self.label), int)
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+@dataclass
+class Pictures(shifted.Pictures):
+    """What training needs of a cohort, held in memory."""
+
+    classes: tuple[str, ...] = ("no", "yes")
+    multilabel: bool = False
+
+    def __post_init__(self) -> None:
+        self.scan_id = np.array([f"{i:03}" for i in range(len(self.stack))])
+        self.bag_sizes = np.ones(len(self.stack), int)
+        self.recipe = type("Recipe", (), {"digest": "d", "channels": 1})()
+
+
+def pictures(site: int, n: int = 48, labelled: bool = True) -> Pictures:
+    made = shifted.pictures(site, n)
+    return Pictures(made.stack, made.label if labelled else np.full(n, -1), made.site)
+
+
+# ---- what is handed over -----------------------------------------------------------------------------------------
+TRUTH = np.arange(400) % 2
+SURE = np.random.default_rng(0).normal(0, 1, 400) + 2 * TRUTH  # scores of an AUROC of 0.92
+NOISE = np.random.default_rng(1).normal(0, 1, 400)
+
+
+def decision(
+    monkeypatch: pytest.MonkeyPatch, *, adapted_home: Any = None, adapted_here: Any = None, **scores: Any
+) -> Any:
+    """decide() for models that give these log odds at the source ("home") and at the target ("here")."""
+    given = {
+        ("source-only", "home"): SURE, ("source-only", "here"): SURE - 1,
+        ("witness", "home"): SURE + 0.1 * NOISE, ("witness", "here"): SURE - 1 + 0.1 * NOISE,
+        ("adapted", "home"): adapted_home, ("adapted", "here"): adapted_here,
+        **{tuple(name.split("_")): score for name, score in scores.items()},
+    }  # fmt: skip
+    cohorts = {"home": Labels(TRUTH), "here": Labels(np.full(400, -1))}
+
+    def outputs(model: Any, cohort: Labels) -> tuple[np.ndarray, None]:
+        place = next(name for name, each in cohorts.items() if each is cohort)
+        score = np.asarray(given[(model, place)], np.float32)
+        return np.stack([np.zeros_like(score), score], 1), None
+
+    monkeypatch.setattr(adaptation, "outputs", outputs)
+    names = ["source-only"] + ["adapted"] * (adapted_home is not None)
+    models: Any = {name: name for name in names}
+    witness: Any = "witness"
+    return decide(models, models, witness, cohorts["home"], cohorts["here"])
+
+
+def test_the_adapted_model_is_handed_over_where_nothing_speaks_against_it(monkeypatch) -> None:
+    found = decision(monkeypatch, adapted_home=SURE, adapted_here=2 * (SURE - 1))
+    assert (found.handed_over, found.warn) == ("adapted", False)
+    assert found.sentence.startswith("Handed over: adapted, since adapting cost the source little")
+    assert "so little AUROC is likely lost" in found.sentence
+
+
+@pytest.mark.parametrize(("noise", "handed_over"), [(0.3, "adapted"), (2.0, "source-only")])
+def test_a_model_that_forgot_the_source_is_not(monkeypatch, noise: float, handed_over: str) -> None:
+    found = decision(monkeypatch, adapted_home=SURE + noise * NOISE, adapted_here=2 * (SURE - 1))
+    lost = found.signals["source_auroc"] - found.signals["adapted_source_auroc"]
+    assert (lost > 0.05) == (handed_over == "source-only")
+    assert found.handed_over == handed_over
+    if handed_over == "source-only":
+        assert f"lost {lost:.2f} of AUROC on held-out source scans" in found.why
+
+
+@pytest.mark.parametrize(
+    ("here", "handed_over"),
+    [(SURE - 1, "adapted"), (0.1 * (SURE - 1), "source-only"), (np.full(400, 9.0), "source-only")],
+    ids=["as sure", "unsure of all", "all one class"],
+)
+def test_a_model_that_collapsed_at_the_target_is_not(monkeypatch, here: np.ndarray, handed_over: str) -> None:
+    found = decision(monkeypatch, adapted_home=SURE, adapted_here=here)
+    assert found.handed_over == handed_over
+    assert (found.signals["adapted_information"] < 0.5 * found.signals["information"]) == (handed_over == "source-only")
+
+
+@pytest.mark.parametrize(("noise", "warn"), [(0.1, False), (3.0, True)])
+def test_it_warns_where_two_source_only_models_agree_less_at_the_target(monkeypatch, noise: float, warn: bool) -> None:
+    told = {"adapted_home": SURE, "adapted_here": SURE - 1, "witness_here": SURE - 1 + noise * NOISE}
+    found = decision(monkeypatch, **told)
+    fall = found.signals["agreement_source"] - found.signals["agreement_target"]
+    assert (fall > 0.1) == found.warn == warn
+    assert found.handed_over == "adapted"  # a warning is no reason to fall back
+    assert "label 50 scans of each class here and run `medtl evaluate` to find out" in found.sentence
+
+
+def test_without_a_method_there_is_nothing_to_decide(monkeypatch) -> None:
+    found = decision(monkeypatch)
+    assert (found.handed_over, found.why) == ("source-only", "no method was asked for")
+    assert "adapted_information" not in found.signals
+
+
+# ---- which epoch is kept -----------------------------------------------------------------------------------------
+def adapted(monkeypatch, tmp_path, scores: list[float], source: list[float]) -> tuple[int, float, list[dict[str, Any]]]:
+    """The epoch (0 before the first step) whose weights adapt_classifier keeps, where looks give these numbers."""
+    monkeypatch.setattr(loop, "EPOCH", 2)
+    left, home = list(scores), list(source)
+    monkeypatch.setattr(adaptation, "information", lambda probabilities: left.pop(0))
+    monkeypatch.setattr(adaptation, "_auroc", lambda logits, cohort: home.pop(0))
+    monkeypatch.setattr(adaptation, "outputs", lambda model, cohort: (np.zeros((4, 2), np.float32), None))
+    seen: list[dict[str, torch.Tensor]] = []
+    with_statistics_of = adaptation.with_statistics_of
+
+    def spy(classifier: Classifier, cohort: Any) -> Classifier:
+        seen.append(copy.deepcopy(classifier.state_dict()))
+        return with_statistics_of(classifier, cohort)
+
+    monkeypatch.setattr(adaptation, "with_statistics_of", spy)
+    config = Config.model_validate({"adapt": {"steps": 2 * (len(scores) - 1), "batch": 8}})
+    cohorts = pictures(0), pictures(0), pictures(1, labelled=False)
+    told = {"fabric": Fabric(accelerator="cpu", devices=1), "folder": tmp_path, "options": {}, "phase": "dann"}
+    (kept, score), log = adapt_classifier(shifted.make("dann").classifier, *cohorts, config, **told)
+    same = [all(torch.equal(kept.state_dict()[name], state[name]) for name in state) for state in seen]
+    return same.index(True), score, log
+
+
+@pytest.mark.parametrize(
+    ("scores", "source", "epoch"),
+    [
+        ([0.1, 0.2, 0.5, 0.3], [0.9, 0.9, 0.9, 0.9], 2),
+        ([0.9, 0.2, 0.5, 0.3], [0.9, 0.9, 0.9, 0.9], 2),  # before the first step is no epoch of it
+        ([0.1, 0.2, 0.5, 0.3], [0.9, 0.9, 0.84, 0.86], 3),  # the best one forgot the source
+        ([0.1, 0.2, 0.5, 0.5], [0.9, 0.9, 0.9, 0.9], 3),  # of equals the later
+        ([0.1, 0.2, 0.5, 0.3], [0.9, 0.5, 0.5, 0.5], 3),  # all forgot: the last one, which decide() sees to
+    ],
+)
+def test_the_epoch_that_a_label_free_score_likes_best_is_kept(monkeypatch, tmp_path, scores, source, epoch) -> None:
+    found, score, log = adapted(monkeypatch, tmp_path, scores, source)
+    assert found == epoch
+    assert score == (-np.inf if source[1] == 0.5 else scores[epoch])
+    assert [row["target_information"] for row in log] == scores
+
+
+def test_a_target_with_labels_does_not_get_in(tmp_path) -> None:
+    cohorts = pictures(0), pictures(0), pictures(1)
+    told = {"fabric": Fabric(), "folder": tmp_path, "options": {}, "phase": "dann"}
+    with pytest.raises(ValueError, match="the target's labels must not reach the choice"):
+        adapt_classifier(shifted.make("dann").classifier, *cohorts, Config(), **told)
+
+
+def test_what_the_method_draws_hangs_on_the_seed_alone(tmp_path) -> None:
+    """Not on the random numbers drawn before, which differ where an earlier phase was resumed."""
+    config = Config.model_validate({"adapt": {"steps": 3, "batch": 8}})
+    cohorts = pictures(0), pictures(0), pictures(1, labelled=False)
+    made = []
+    for number in range(2):
+        told = {"fabric": Fabric(), "folder": tmp_path / str(number), "options": {}, "phase": "dann"}
+        classifier = shifted.make("dann").classifier
+        torch.rand(number)
+        made.append(adapt_classifier(classifier, *cohorts, config, **told)[0][0].state_dict())
+    assert all(torch.equal(made[0][name], made[1][name]) for name in made[0])
+
+
+# ---- priors, signatures ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("counts", [(30, 10), (5, 5), (1, 0), (10, 20, 70)])
+def test_the_prior_shifts_probabilities_as_bayes_says(counts: tuple[int, ...]) -> None:
+    """p(class | scan) goes with p(class) of the cohort (one more of each counted) instead of one alike for all."""
+    k = len(counts)
+    torch.manual_seed(0)
+    model = Classifier(shifted.SmallNet(), k, bottleneck=8).eval()
+    pixels = torch.randn(20, 1, 8, 8)
+    with torch.no_grad():
+        before = torch.softmax(model(pixels).logits, 1).numpy()
+        cohort: Any = Labels(np.repeat([*range(k), -1], [*counts, 7]), tuple("abc"[:k]))
+        expect_prior_of(model, cohort)
+        after = torch.softmax(model(pixels).logits, 1).numpy()
+    prior = (np.array(counts) + 1) / (sum(counts) + k)
+    posterior = before * prior
+    assert np.allclose(after, posterior / posterior.sum(1, keepdims=True), atol=1e-5)
+
+
+def test_several_labels_have_no_such_prior() -> None:
+    model = shifted.make("dann").classifier
+    before = model.head.bias.detach().clone()
+    cohort: Any = Labels(np.ones((4, 2), np.float32), multilabel=True)
+    expect_prior_of(model, cohort)
+    assert torch.equal(model.head.bias, before)
+
+
+def test_the_signature_changes_with_the_config_and_the_scans_and_not_with_the_machine() -> None:
+    one, other = pictures(0), pictures(0, n=40)
+    signature = signature_of(Config(), one)
+    assert signature == signature_of(Config(device="cuda", devices=2), pictures(0))
+    turned = Pictures(one.stack, 1 - one.label, one.site)
+    changed = [signature_of(Config(seed=1), one), signature_of(Config(), other), signature_of(Config(), turned)]
+    assert len({signature, *changed}) == 4
