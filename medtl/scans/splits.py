@@ -24,7 +24,8 @@ def assign_splits(
     Patients are dealt within each site and label, so that every split has the shares of the whole; those who share a
     picture, or nearly (`duplicates`), count as one. A class with three patients or more is in every split. What the
     manifest has already in `split` is kept, and the patient's other scans follow it. The outcome hangs on the seed and
-    the patients, not on the order of the rows.
+    the patients' pictures, not on the order of the rows, nor on the key that hides the patients' names: the same scans
+    are dealt alike on every machine.
 
     Args:
         manifest: its rows that are not "ok" get no split.
@@ -42,13 +43,16 @@ def assign_splits(
     usable = frame[frame.status == "ok"]
 
     strata = _strata(usable)
+    draws = _draws(usable, seed)
     fixed = _fixed(usable)
     split: dict[Group, str] = dict(fixed)
     owed = dict.fromkeys(SPLITS, 0.0)
     for name in sorted(set(strata.values())):
-        members = sorted((g for g in strata if strata[g] == name), key=lambda g: _draw(g, seed))
+        members = sorted((g for g in strata if strata[g] == name), key=draws.__getitem__)
         _deal(members, fixed, split, owed, dict(zip(SPLITS, fractions, strict=True)))
-    _every_class_everywhere(_classes_of(usable), fixed, split, [s for s, f in zip(SPLITS, fractions, strict=True) if f])
+    wanted = [name for name, fraction in zip(SPLITS, fractions, strict=True) if fraction]
+    classes = _classes_of(usable)
+    _every_class_everywhere({g: classes[g] for g in sorted(classes, key=draws.__getitem__)}, fixed, split, wanted)
 
     dealt = frame.group.map(split).where(frame.status == "ok", "").fillna("")
     return Manifest(frame.assign(split=frame.split.where(frame.split != "", dealt)), manifest.files)
@@ -63,7 +67,7 @@ def check_leaks(*manifests: Manifest) -> None:
     Raises:
         InputError: names the patients.
     """
-    whole = Manifest.concat(manifests)
+    whole = _side_by_side(manifests)
     torn = _torn(group_patients(whole))
     if torn:
         raise InputError(
@@ -79,6 +83,15 @@ def check_leaks(*manifests: Manifest) -> None:
             )
 
 
+def _side_by_side(manifests: Sequence[Manifest]) -> Manifest:
+    """All rows of all manifests; `Manifest.concat` would drop a scan that stands in two, whatever its second split."""
+    frames = [
+        manifest.frame.assign(scan_id=manifest.frame.scan_id + f" {number}", group=manifest.groups)
+        for number, manifest in enumerate(manifests)
+    ]
+    return Manifest(pd.concat(frames, ignore_index=True))
+
+
 def _torn(manifest: Manifest) -> list[str]:
     """Who stands in more than one split: `P-1 = P-2 in train and test`."""
     frame = manifest.frame
@@ -87,7 +100,8 @@ def _torn(manifest: Manifest) -> list[str]:
     names = []
     for group, torn in splits[splits.map(len) > 1].items():
         rows = frame[frame.group == group]
-        who = sorted({name for name in rows.patient if name}) or [f"scan {name}" for name in sorted(rows.scan_id)]
+        scans = {f"scan {scan_id.partition(' ')[0]}" for scan_id in rows.scan_id}
+        who = sorted({name for name in rows.patient if name} or scans)
         names.append(f"{' = '.join(who[:2])} in {' and '.join(torn)}")
     return names
 
@@ -96,8 +110,13 @@ def _some(names: Sequence[str]) -> str:
     return "; ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _draw(group: Group, seed: int) -> str:
-    return hashlib.sha256(f"{seed}:{group}".encode("utf-8", "surrogateescape")).hexdigest()
+def _draws(usable: pd.DataFrame, seed: int) -> dict[Group, tuple[str, Group]]:
+    """The order in which patients are dealt: by the first of their pictures' hashes, else by their name."""
+    prints = usable.get("fingerprint", pd.Series("", index=usable.index))
+    first = prints.where(prints != "").groupby(usable.group).min().fillna("")
+    names = {group: first[group] or group for group in first.index}
+    encoded = {group: f"{seed}:{name}".encode("utf-8", "surrogateescape") for group, name in names.items()}
+    return {group: (hashlib.sha256(code).hexdigest(), group) for group, code in encoded.items()}
 
 
 def _classes_of(usable: pd.DataFrame) -> dict[Group, set[str]]:
@@ -160,8 +179,8 @@ def _every_class_everywhere(
 ) -> None:
     """Move patients until each class with enough of them is in every split, as far as given splits allow."""
     patients: dict[str, list[Group]] = defaultdict(list)
-    for group in sorted(classes):
-        for label in classes[group]:
+    for group, labels in classes.items():
+        for label in labels:
             patients[label].append(group)
     for label in sorted(patients, key=lambda label: (len(patients[label]), label)):
         for name in names:

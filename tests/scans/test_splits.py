@@ -133,6 +133,19 @@ def test_leaks_within_and_across() -> None:
         check_leaks(one, other)
 
 
+def test_a_leak_of_the_very_same_scan_across_manifests() -> None:
+    one, other = (manifest([{"path": "/a", "split": split}]) for split in ("train", "test"))
+    with pytest.raises(InputError, match="scan 000000000000 in train and test"):
+        check_leaks(one, other)
+    check_leaks(one, one)
+
+
+def test_the_key_that_hides_names_changes_no_split() -> None:
+    rows = [row | {"fingerprint": f"{hash_:016x}"} for hash_, row in enumerate(patients(40) + patients(5, "cyst"))]
+    renamed = [row | {"patient": f"P-{100 - i}"} for i, row in enumerate(rows)]
+    assert list(assign_splits(manifest(renamed)).frame.split) == list(assign_splits(manifest(rows)).frame.split)
+
+
 def test_a_leak_by_the_same_picture() -> None:
     rows = [
         {"patient": "P-1", "split": "train", "fingerprint": "f" * 16},
