@@ -54,12 +54,12 @@ def near_duplicates(hashes: Iterable[str]) -> Iterator[tuple[int, int]]:
     """Pairs (i < j) of pictures whose perceptual hashes differ in at most `NEAR` = 40 of 256 bits.
 
     How 40 was chosen: of the 54 pairs that the publishers of the `egypt` ultrasound set call near-duplicates, all
-    differ by at most 36 bits. The 35 more pairs within 40 bits that this set has are, looked at one by one, frames of
-    the same woman. Between different patients of the Brazilian and Polish ultrasound, both tuberculosis sets, the NIH
-    radiographs and 1,200 of Guangzhou, and across all of these sites, none of 9.7 million pairs is within 40 bits (a
-    false pair is rarer than 1 in 3 million) and three are within 44; of 1.1 million pairs of blood cells from Barcelona
-    the nearest is at 76. Pictures with little in them come nearer: 5 in 100,000 pairs of MNIST digits. The 64 bits that
-    imagehash takes by default are too few: radiographs of different patients are only 2 of them apart.
+    differ by at most 36 bits. This set has 35 more pairs within 40 bits; all of the 14 that were looked at seem to be
+    frames of the same woman. Between different patients of the Brazilian and Polish ultrasound, both tuberculosis sets,
+    the NIH radiographs and 1,200 of Guangzhou, and across all of these sites, none of 9.7 million pairs is within 40
+    bits (a false pair is rarer than 1 in 3 million) and three are within 44; of 1.1 million pairs of blood cells from
+    Barcelona the nearest is at 76. Pictures with little in them come nearer: 5 in 100,000 pairs of MNIST digits. The 64
+    bits that imagehash takes by default are too few: radiographs of different patients are only 2 of them apart.
 
     Args:
         hashes: N times 64 hex digits, "" where there is none.
