@@ -209,10 +209,7 @@ class Manifest:
         Raises:
             InputError: it exists and `force` was not given, or it cannot be written.
         """
-        path = Path(path)
-        if path.suffix.lower() != ".csv":
-            raise InputError(f"{path}: a manifest is saved as CSV; give a name that ends in .csv")
-        refuse_existing(path, force)
+        path = place_to_save(path, force)
         folder = path.parent.resolve()
         many = {scan_id: paths for scan_id, paths in self.files.items() if len(paths) > 1}
         beside = _files_table(path)
@@ -229,6 +226,18 @@ class Manifest:
         if not many:
             beside.unlink(missing_ok=True)
         return path
+
+
+def place_to_save(path: str | Path, force: bool) -> Path:
+    """Return `path`, where a manifest may be saved; to be asked before the work of making one.
+
+    Raises:
+        InputError: its name does not end in .csv, or it exists and `force` was not given.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".csv":
+        raise InputError(f"{path}: a manifest is saved as CSV; give a name that ends in .csv")
+    return refuse_existing(path, force)
 
 
 _BYTES = ("utf-8", "backslashreplace")

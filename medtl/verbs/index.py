@@ -35,14 +35,14 @@ def index(
         The manifest.
 
     Raises:
-        InputError: no scans are there, the labels file matches nothing, or `out` exists.
+        InputError: no scans are there, the labels file matches nothing, `out` exists or is no .csv.
     """
-    from medtl.files import refuse_existing
     from medtl.progress import say
     from medtl.scans import index_folders
+    from medtl.scans.manifest import place_to_save
 
     if out is not None:
-        refuse_existing(out, force)
+        place_to_save(out, force)
     manifest = index_folders(folders, site=site, labels=labels, keep_identifiers=keep_identifiers)
     say(_summary(manifest))
     if out is not None:

@@ -31,6 +31,11 @@ def folder(tmp_path: Path) -> Path:
     return scans
 
 
+def test_a_name_that_is_no_csv_is_refused_before_the_work(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="ends in"):
+        medtl.index([tmp_path / "not there"], out=tmp_path / "m.xlsx")
+
+
 def test_the_summary_and_the_table(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     m = medtl.index([folder], out=tmp_path / "m.csv")
     said = " ".join(capsys.readouterr().out.split())
