@@ -27,7 +27,8 @@ from medtl.reports.palette import (
     site_colours,
 )
 
-NOT_LOSSES = {"phase", "epoch", "step", "progress", "lr", "learning_rate", "domain_accuracy", "seconds", "time"}
+NOT_LOSSES = {"phase", "epoch", "step", "progress", "lr", "learning_rate", "domain_accuracy", "seconds", "time",
+              "source_auroc", "target_information"}  # fmt: skip
 
 
 @styled
@@ -148,14 +149,14 @@ def losses(log: pd.DataFrame) -> Figure:
     names = [c for c in log.columns if c not in NOT_LOSSES and pd.api.types.is_numeric_dtype(log[c])]
     names = [c for c in names if log[c].notna().sum() > 1]
     figure, axes = _wide()
-    step = np.arange(len(log))
+    step = _steps(log)
     for name, colour in zip(names, (ADAPTED, FINE_TUNED, *OTHERS, SOURCE_ONLY) * len(names), strict=False):
         value = log[name]
         axes.plot(step, value, color=colour, lw=0.6, alpha=0.25)
         axes.plot(step, _smooth(value, log), color=colour, lw=1.8, label=name.replace("_", " "))
     _phases(axes, log)
     axes.legend(loc="upper right", fontsize=8.5, ncols=min(3, max(1, len(names))))
-    axes.set(xlabel="Step", ylabel="Loss", xlim=(0, max(1, len(log) - 1)))
+    axes.set(xlabel="Step", ylabel="Loss", xlim=(0, max(1, step.max())))
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     return figure
 
@@ -164,14 +165,14 @@ def losses(log: pd.DataFrame) -> Figure:
 def discriminator(log: pd.DataFrame) -> Figure:
     """How often the discriminator reads the site off the features: at one half, it no longer can."""
     figure, axes = _wide()
-    step = np.arange(len(log))
+    step = _steps(log)
     axes.axhline(0.5, color=MUTED, lw=0.8, ls=(0, (2, 3)))
     axes.annotate("sites mixed", (0.99, 0.5), (0, -3), xycoords=("axes fraction", "data"), textcoords="offset points",
                   color=MUTED, fontsize=8.5, ha="right", va="top")  # fmt: skip
     axes.plot(step, log["domain_accuracy"], color=ADAPTED, lw=0.6, alpha=0.25)
     axes.plot(step, _smooth(log["domain_accuracy"], log), color=ADAPTED, lw=1.8)
     _phases(axes, log)
-    axes.set(xlabel="Step", ylabel="Right about the site", xlim=(0, max(1, len(log) - 1)), ylim=(0.3, 1.02))
+    axes.set(xlabel="Step", ylabel="Right about the site", xlim=(0, max(1, step.max())), ylim=(0.3, 1.02))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     return figure
 
@@ -257,13 +258,29 @@ def _marker(number: int) -> str:
 def _phases(axes: Axes, log: pd.DataFrame) -> None:
     if "phase" not in log:
         return
-    phase = log["phase"].astype(str).to_numpy()
+    phase, step = log["phase"].astype(str).to_numpy(), _steps(log)
     starts = [0, *(np.flatnonzero(phase[1:] != phase[:-1]) + 1)]
     for start in starts:
+        at = step[start - 1] if start else 0
         if start:
-            axes.axvline(start, color=MUTED, lw=0.7)
-        axes.annotate(str(phase[start]).replace("_", " "), (start, 1.0), (3, 2), xycoords=("data", "axes fraction"),
+            axes.axvline(at, color=MUTED, lw=0.7)
+        axes.annotate(str(phase[start]).replace("_", " "), (at, 1.0), (3, 2), xycoords=("data", "axes fraction"),
                       textcoords="offset points", color=MUTED, fontsize=8.5, va="bottom")  # fmt: skip
+
+
+def _steps(log: pd.DataFrame) -> np.ndarray:
+    """(rows,) optimiser steps since the first phase began; each phase counts its own from 0."""
+    if "step" not in log:
+        return np.arange(len(log))
+    step = log["step"].to_numpy(float)
+    if "phase" not in log:
+        return step
+    phase = log["phase"].astype(str).to_numpy()
+    begins = np.flatnonzero(np.r_[False, phase[1:] != phase[:-1]])
+    before = np.zeros(len(log))
+    for begin in begins:
+        before[begin:] += step[begin - 1]
+    return step + before
 
 
 def _smooth(value: pd.Series, log: pd.DataFrame) -> pd.Series:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from medtl.errors import InputError
 from medtl.files import atomic_write, refuse_existing
+from medtl.scans.privacy import keyed_hash
 
 SCHEMA_VERSION = 1
 TASKS = ("binary", "multiclass", "multilabel")
@@ -90,6 +91,11 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not np.isfinite(value):
         return None
     return value
+
+
+def pseudonyms(names: Iterable[str]) -> list[str]:
+    """Patients as a Run knows them: by keyed hash, also where the user's own manifest has their names or numbers."""
+    return [keyed_hash(str(name), "P-") for name in names]
 
 
 def without_paths(value: Any) -> Any:

@@ -18,6 +18,7 @@ from medtl.errors import InputError, ScanError
 from medtl.intensity import Recipe
 from medtl.models import Classifier
 from medtl.progress import warn
+from medtl.runs.layout import pseudonyms
 from medtl.runs.predict import outputs
 from medtl.runs.run import Run, write_run
 from medtl.scans import Manifest, Scan, read
@@ -257,7 +258,7 @@ def write_adapted(folder: Path, adapted: Adapted, cohorts: Cohorts, config: Conf
                 "signals": decision.signals,
             },
             "sites": {"source": sorted(source.site_names), "target": sorted(target.site_names)},
-            "patients": sorted({*source.patient.tolist(), *held_out.patient.tolist(), *seen}),
+            "patients": sorted(set(pseudonyms([*source.patient, *held_out.patient, *seen]))),
             "digests": {"source": source.manifest.digest(), "target": target.manifest.digest()},
         },
         config=config.model_dump(mode="json"),
@@ -343,7 +344,7 @@ def write_finetuned(
             },
             "sites": {"source": sorted(labelled.site_names), "target": sorted(everyone.site_names)},
             "patients": sorted(
-                {str(name) for cohort in used for name in cohort.patient}
+                {name for cohort in used for name in pseudonyms(cohort.patient)}
                 | set(start.facts.get("patients") or [] if start else [])
             ),
             "digests": {"train": labelled.manifest.digest()},

@@ -41,6 +41,7 @@ def calibrate(
     from medtl.errors import InputError
     from medtl.files import refuse_existing
     from medtl.progress import say, track, warn
+    from medtl.runs.layout import pseudonyms
     from medtl.runs.run import Run, change_run
     from medtl.trust import CALIBRATORS, fit_trust
     from medtl.verbs._cohorts import manifest_of
@@ -71,9 +72,9 @@ def calibrate(
             f"{calibrated_on['n_patients']} patients can promise that a prediction set holds the truth in "
             f"{fitted.conformal_promised:.0%} only, not {fitted.conformal_level:.0%}: label more scans"
         )
-    seen = set(cohort.manifest.frame["patient"]) - {""}
+    seen = set(pseudonyms(cohort.patient))
     facts = {
-        "patients": sorted(seen | set(run.facts.get("patients") or ())),
+        "patients": sorted(seen | set(pseudonyms(run.facts.get("patients") or ()))),
         "patients_calibrated": sorted((seen - _trained_on(run)) | set(run.facts.get("patients_calibrated") or ())),
     }
     changed = change_run(run, out, trust=trust, facts=facts, force=force)
@@ -87,13 +88,17 @@ def calibrate(
 
 def _to_fit_on(manifest: Manifest, run: Run, on: object) -> Manifest:
     """The labelled scans that the calibration may see."""
+    import numpy as np
+
     from medtl.errors import InputError
+    from medtl.runs.layout import pseudonyms
 
     labelled = manifest.labelled
     split, trained = labelled.frame["split"], _trained_on(run)
+    patient = pseudonyms(labelled.frame["patient"].where(labelled.frame["patient"] != "", labelled.frame["scan_id"]))
     allowed = split == "calibrate"
     if trained or not allowed.any():
-        allowed |= (split != "test") & ~labelled.frame["patient"].isin(trained - {""})
+        allowed |= (split != "test") & ~np.isin(patient, sorted(trained))
     if allowed.any():
         return labelled.select(allowed.to_numpy())
     where = on if isinstance(on, str | Path) else "the manifest"
@@ -107,7 +112,10 @@ def _to_fit_on(manifest: Manifest, run: Run, on: object) -> Manifest:
 
 def _trained_on(run: Run) -> set[str]:
     """Patients whose labels the Run was trained on; those that an earlier calibration saw may be seen again."""
-    return set(run.facts.get("patients") or ()) - set(run.facts.get("patients_calibrated") or ())
+    from medtl.runs.layout import pseudonyms
+
+    seen, calibrated = (run.facts.get(key) or () for key in ("patients", "patients_calibrated"))
+    return set(pseudonyms(seen)) - set(pseudonyms(calibrated))
 
 
 def _both_classes(label: object, run: Run, on: object) -> None:

@@ -163,18 +163,24 @@ def _without_trained_on(chosen: Manifest, run: Run, refuse: bool) -> tuple[Manif
     Raises:
         InputError: there are such patients and `refuse`, since a test split should have none, or there are no others.
     """
-    from medtl.errors import InputError
+    import numpy as np
 
-    seen = set(run.facts.get("patients") or ()) - {""}
-    met = chosen.frame["patient"].isin(seen)
+    from medtl.errors import InputError
+    from medtl.runs.layout import pseudonyms
+
+    seen = pseudonyms(run.facts.get("patients") or ())
+    patient = chosen.frame["patient"].where(
+        chosen.frame["patient"] != "", chosen.frame["scan_id"]
+    )  # as a Cohort has it
+    met = np.isin(pseudonyms(patient) if seen else patient, seen)
     if met.any() and (refuse or met.all()):
-        names = sorted(set(chosen.frame["patient"][met]))
+        names = sorted(set(patient[met]))
         some = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
         raise InputError(
             f"{run.path.name} was trained or calibrated on the labels of {len(names)} of these patients ({some}): "
             "leave them out, or give scans of others"
         )
-    return chosen.select((~met).to_numpy()), int(met.sum())
+    return chosen.select(~met), int(met.sum())
 
 
 class _Seen:

@@ -60,7 +60,7 @@ def test_several_labels_a_scan_are_judged_each_for_itself() -> None:
 
 def test_models_do_not_agree_because_a_class_is_rare() -> None:
     random = np.random.default_rng(0)
-    a, b = (random.normal(0, 1, (300, 3)) + [0, 5, 10] for _ in range(2))
+    a, b = (random.normal([0, 5, 10], 1, (300, 3)) for _ in range(2))
     assert abs(_agreement(a, b, cohort(np.zeros(300, int), classes=3))) < 0.15
 
 

@@ -315,11 +315,11 @@ def test_nothing_left_to_adapt_to(place: Path, tmp_path: Path, capsys) -> None:
 def test_a_patient_on_both_sides_of_a_split_is_named(place: Path, tmp_path: Path, capsys) -> None:
     def shared(frame: pd.DataFrame) -> pd.Series:
         first_of_test = frame.index[frame.split == "test"][0]
-        return frame.patient.where(frame.index != first_of_test, "P-here-0")  # whom the source trains on
+        return frame.patient.where(frame.index != first_of_test, "P-686a0000")  # whom the source trains on
 
     wrong = two_sites.change(place / "there.csv", tmp_path / "wrong.csv", patient=shared)
     said = refused(place, tmp_path / "run", capsys, target=wrong)
-    assert "P-here-0 in train and test" in said and "more than one split" in said
+    assert "P-686a0000 in train and test" in said and "more than one split" in said
     assert not (tmp_path / "run").exists()
 
 

@@ -36,7 +36,7 @@ def site(folder: Path, name: str, patients: int = 24, dark: int = 0, classes: tu
         rows.append(
             {
                 "scan_id": f"{name.encode().hex()[:4]}{i:08x}",
-                "patient": f"P-{name}-{patient}",
+                "patient": f"P-{name.encode().hex()[:3]}a{patient:04d}",  # as a keyed hash looks
                 "study": "",
                 "series": "",
                 "site": name,
