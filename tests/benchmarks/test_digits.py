@@ -27,11 +27,11 @@ def digits(shared_data):
 def test_loads_white_digits_on_black_with_their_labels(digits, name, total):
     loaded = digits.load(name)
     assert loaded.stack.shape == (total, 1, 28, 28) and loaded.stack.dtype == np.float32
-    assert loaded.stack.min() >= -1 and loaded.stack.max() <= 1
-    assert np.median(loaded.stack) < -0.9
+    assert loaded.stack.min() >= 0 and loaded.stack.max() <= 1
+    assert np.median(loaded.stack) < 0.1
     assert set(loaded.label) == set(range(10))
     ones, zeros = (loaded.stack[loaded.label == digit].mean(0)[0] for digit in (1, 0))
-    assert ones[14, 14] > 0 > zeros[14, 14]  # a stroke in the middle, a hole in the middle
+    assert ones[14, 14] > 0.5 > zeros[14, 14]  # a stroke in the middle, a hole in the middle
 
 
 def test_a_draw_has_the_protocols_size_and_is_seeded(digits):
@@ -41,7 +41,7 @@ def test_a_draw_has_the_protocols_size_and_is_seeded(digits):
     assert len(np.unique(one.stack.reshape(1800, -1), axis=0)) > 1780  # without replacement
 
 
-def test_lenet_is_caffes(digits):
+def test_lenet_has_caffes_layers(digits):
     model = digits.lenet()
     weights = [tuple(p.shape) for p in model.parameters() if p.ndim > 1 and p.requires_grad]
     assert weights == [(20, 1, 5, 5), (50, 20, 5, 5), (500, 800), (10, 500)]
