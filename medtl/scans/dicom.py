@@ -5,7 +5,6 @@ Headers and pixels are read by pydicom (see `dicom_pixels` for the measurement b
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from medtl.errors import ScanError
 from medtl.scans.dicom_mosaic import is_mosaic, mosaic_planes, mosaic_slices
 from medtl.scans.dicom_pixels import bits, photometric, real_values, refuse_impossible_size, syntax_of
 from medtl.scans.dicom_place import Plane, affine_and_spacing, in_order, normal, numbers, planes
+from medtl.scans.quiet import Together, without_warnings
 from medtl.scans.scan import Scan
 from medtl.scans.sniff import is_dicom
 
@@ -98,7 +98,7 @@ def read_header(path: str | Path) -> Header:
     Raises:
         ScanError: it is not DICOM, or it is cut off (in the header, or the pixels are fewer than it promises).
     """
-    with _quiet(), _in_plain_words(), Path(path).open("rb") as file:
+    with without_warnings, _unchecked, _in_plain_words(), Path(path).open("rb") as file:
         if not is_dicom(file.read(132)):
             raise ScanError("not a DICOM file")
         file.seek(0)
@@ -127,7 +127,7 @@ def read_dicom(files: Sequence[str | Path]) -> Scan:
     paths = [Path(file) for file in files]
     if not paths:
         raise ScanError("the series has no files")
-    with _quiet(), _in_plain_words():
+    with without_warnings, _unchecked, _in_plain_words():
         datasets = [_read_whole(path) for path in paths]
         datasets, paths = _without_copies(datasets, paths)
         slices = [plane for number, dataset in enumerate(datasets) for plane in _planes(dataset, number)]
@@ -142,16 +142,16 @@ def read_dicom(files: Sequence[str | Path]) -> Scan:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence warnings: an oddity in a header either matters, and is an error, or does not."""
+def _no_validation() -> Iterator[None]:
     before = pydicom_config.settings.reading_validation_mode
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
-        try:
-            yield
-        finally:
-            pydicom_config.settings.reading_validation_mode = before
+    pydicom_config.settings.reading_validation_mode = pydicom_config.IGNORE
+    try:
+        yield
+    finally:
+        pydicom_config.settings.reading_validation_mode = before
+
+
+_unchecked = Together(_no_validation)
 
 
 @contextmanager
@@ -159,7 +159,7 @@ def _in_plain_words() -> Iterator[None]:
     """Whatever a damaged file makes a library raise is a fault of the file, said in one sentence."""
     try:
         yield
-    except ScanError:
+    except (ScanError, MemoryError):
         raise
     except FileNotFoundError as error:
         raise ScanError("the file is not there any more: index the folder again") from error
@@ -271,9 +271,11 @@ def _read_whole(path: Path) -> pydicom.Dataset:
 
 def _without_copies(datasets: list[pydicom.Dataset], paths: list[Path]) -> tuple[list[pydicom.Dataset], list[Path]]:
     """The same object sent twice is one slice."""
-    seen: dict[str, int] = {}
+    seen: dict[tuple[str, str, str], int] = {}
     for number, dataset in enumerate(datasets):
-        seen.setdefault(_text(dataset, "SOPInstanceUID") or f"without a name {number}", number)
+        uid = _text(dataset, "SOPInstanceUID") or f"without a name {number}"
+        # some anonymisers give all slices one name: those that lie elsewhere are no copies
+        seen.setdefault((uid, _text(dataset, "InstanceNumber"), _text(dataset, "ImagePositionPatient")), number)
     kept = sorted(seen.values())
     return [datasets[number] for number in kept], [paths[number] for number in kept]
 

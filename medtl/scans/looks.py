@@ -88,7 +88,9 @@ def _look_at_dicom(look: Look) -> Look:
         return look
     # A scout with three planes is three stacks of one series.
     direction = [f"{value + 0.0:.2f}" for value in header.orientation or ()]
-    stack = "|".join([header.series_uid, str(header.rows), str(header.columns), *direction])
+    # Some anonymisers give two patients' series one UID.
+    who = (header.patient_id, header.study_uid)
+    stack = "|".join([header.series_uid, str(header.rows), str(header.columns), *direction, *who])
     return replace(look, stack=stack, position=header.position, instance=header.instance or 0)
 
 
@@ -117,8 +119,6 @@ def check_pixels(look: Look) -> Look:
         scan = read_scan([look.files[len(look.files) // 2]] if many else look.files)
     except ScanError as error:
         return replace(look, status="unreadable", reason=str(error))
-    except MemoryError:
-        return replace(look, status="unreadable", reason="the scan is larger than this machine's memory")
     depth, rows, columns = scan.pixels.shape[:3]
     depth *= look.slices
     size = f"{rows} x {columns}" if depth == 1 else f"{depth} x {rows} x {columns}"

@@ -31,7 +31,7 @@ def read_nifti(path: str | Path) -> Scan:
         image = _open(Path(path))
         values = _values(image)
         affine, spacing = _place(image)
-    except ScanError:
+    except (ScanError, MemoryError):
         raise
     except Exception as error:
         raise ScanError("the NIfTI file is cut off or damaged: copy or export it again") from error

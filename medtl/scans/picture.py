@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from medtl.errors import ScanError
+from medtl.scans.quiet import without_warnings
 from medtl.scans.scan import Scan
 from medtl.scans.sniff import PNG, is_picture
 
@@ -31,10 +31,9 @@ def read_picture(path: str | Path) -> Scan:
             start = file.read(26)
         if not is_picture(start):
             raise ScanError("not a PNG or JPEG picture")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with without_warnings:
             pixels, bits = _read_png_deep(path) if _is_deep_colour(start) else _read(path)
-    except ScanError:
+    except (ScanError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
         raise ScanError("the picture is larger than 178 million pixels: save it smaller") from error

@@ -37,6 +37,13 @@ def read_scan(files: Sequence[Path]) -> Scan:
     """
     if not files:
         raise ScanError("no file is known for this scan: index the folder again")
+    try:
+        return _read(files)
+    except MemoryError as error:
+        raise ScanError("the scan is larger than this machine's memory: read it on a larger one") from error
+
+
+def _read(files: Sequence[Path]) -> Scan:
     kind, words = sniff(files[0])
     if kind == "dicom":
         from medtl.scans.dicom import read_dicom

@@ -89,3 +89,13 @@ def test_reading_imports_no_torch_and_no_reader_that_is_not_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "torch" not in done.stdout
+
+
+def test_a_scan_too_large_for_the_memory_is_not_called_damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_memory(path: Path) -> None:
+        raise MemoryError
+
+    Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / "a.png")
+    monkeypatch.setattr("medtl.scans.picture._read", no_memory)
+    with pytest.raises(ScanError, match="larger than this machine's memory"):
+        read(tmp_path / "a.png")
