@@ -12,7 +12,7 @@ import joblib
 import pandas as pd
 
 from medtl.errors import InputError
-from medtl.progress import track
+from medtl.progress import say, track
 from medtl.scans.duplicates import group_patients
 from medtl.scans.labels import PREFIXES, Labels, Named, class_folders, join_labels, label_of, read_labels, split_of
 from medtl.scans.looks import Look, check_pixels, look_at
@@ -170,7 +170,8 @@ def _stacks(looks: Sequence[Look]) -> list[Look]:
         if not look.stack:
             whole.append(look)
         elif look.stack in stacks:
-            by_uid = {each.content: each for each in reversed(stacks.pop(look.stack))}  # sent twice is one slice
+            # sent twice is one slice; some anonymisers give all slices one name, and those that lie elsewhere are none
+            by_uid = {(each.content, each.instance, each.position): each for each in reversed(stacks.pop(look.stack))}
             slices = sorted(by_uid.values(), key=lambda each: (each.position or 0.0, each.instance, each.files))
             places = {each.position if each.position is not None else each.files for each in slices}
             files = tuple(each.files[0] for each in slices)
@@ -220,6 +221,9 @@ def _cells_of_labels(
             i for i in named if one_for_all or (named[i].root == base and (root.is_dir() or looks[i].files[0] == root))
         ]
         scans = [named[i] for i in mine]
+        if labels is None and (deeper := _deeper_labels(scans)):
+            say(f"{deeper} is not read: give the folder that it lies in, or --labels, for its labels")
+            continue
         if labels is None:
             for i, name in zip(mine, class_folders(scans) or [], strict=False):
                 cells[i] = {"label": name}
@@ -230,6 +234,12 @@ def _cells_of_labels(
         if one_for_all:
             break
     return cells
+
+
+def _deeper_labels(scans: Sequence[Named]) -> Path | None:
+    """A labels file in a folder on the way to a scan: then the folders are sites, say, and not classes."""
+    folders = {parent for scan in scans for parent in scan.files[0].parents if scan.root in parent.parents}
+    return next((folder / LABELS for folder in sorted(folders) if (folder / LABELS).is_file()), None)
 
 
 def _cells(labels: Labels, row: int) -> dict[str, str]:

@@ -281,3 +281,34 @@ def test_names_and_links_that_are_odd(tmp_path: Path) -> None:
     again = Manifest.load(m.save(tmp_path / "m.csv"))
     assert again.frame.equals(m.frame)
     assert read(next(iter(again.usable))).pixels.shape == (1, 32, 40)
+
+
+def test_two_patients_whose_series_share_a_uid_stay_apart(tmp_path: Path) -> None:
+    for i, patient in enumerate(("A", "A", "B")):
+        place = [0.0, 0.0, 5.0 * i]
+        write_dicom(
+            tmp_path / f"{i}.dcm", texture(i), CT, Modality="CT", PatientID=patient, InstanceNumber=i + 1,
+            ImagePositionPatient=place, ImageOrientationPatient=[1, 0, 0, 0, 1, 0], PixelSpacing=[1, 1],
+        )  # fmt: skip
+    assert sorted(index_folders(tmp_path).frame["size"]) == ["2 x 32 x 40", "32 x 40"]
+
+
+def test_slices_that_an_anonymiser_gave_one_name_are_all_there(tmp_path: Path) -> None:
+    for i in range(3):
+        write_dicom(
+            tmp_path / f"{i}.dcm", texture(i), CT, Modality="CT", SOPInstanceUID="1.2.3.4.5", InstanceNumber=i + 1,
+            ImagePositionPatient=[0.0, 0.0, 5.0 * i], ImageOrientationPatient=[1, 0, 0, 0, 1, 0], PixelSpacing=[1, 1],
+        )  # fmt: skip
+    shutil.copy(tmp_path / "0.dcm", tmp_path / "copy.dcm")
+    (row,) = index_folders(tmp_path)
+    assert len(row.files) == 3
+    assert len(read(row).pixels) == 3
+
+
+def test_folders_with_labels_of_their_own_are_no_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for site in ("north", "south"):
+        for i in range(2):
+            write_dicom(tmp_path / site / f"{i}.dcm", texture(i), PatientID=f"{site} {i}")
+        (tmp_path / site / "labels.csv").write_text("file,label\n0.dcm,x\n1.dcm,y\n")
+    assert set(index_folders(tmp_path).frame.label) == {""}
+    assert f"{Path('north') / 'labels.csv'} is not read" in capsys.readouterr().out
