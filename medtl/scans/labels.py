@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,7 +34,8 @@ PREFIXES = {"patient": "P-", "study": "ST-", "series": "SE-"}
 SPLIT_WORDS = {"training": "train", "val": "calibrate", "valid": "calibrate", "validation": "calibrate"}
 SPLIT_WORDS |= {"calibration": "calibrate", "testing": "test"} | {name: name for name in SPLITS}
 PERSONAL = {"name", "patientname", "birthdate", "patientbirthdate", "dateofbirth", "dob", "mrn", "ssn", "address"}
-PERSONAL |= {"phone", "email", "accession", "accessionnumber"}
+PERSONAL |= {"phone", "email", "accession", "accessionnumber", "firstname", "lastname", "surname", "givenname"}
+PERSONAL |= {"familyname", "fullname", "medicalrecordnumber", "nhsnumber", "zip", "zipcode", "postcode"}
 FAIR_SHARE = 0.5  # a more exact name is taken when it fits at least this part of what the best one fits
 
 
@@ -248,7 +249,7 @@ def _by_file(labels: Labels, scans: Sequence[Named]) -> list[int | None]:
     found: list[int | None] = [None] * len(scans)
     for number, shorten in enumerate(SHORTENINGS):
         bare = number >= 2
-        rows = _first_rows((shorten(cell) for cell in cells), unique=bare)
+        rows = _rows_of_one_name(cells, shorten)
         keys = [{shorten(name) for name in given} for given in names]
         holders = Counter(key for mine in keys for key in mine) if bare else Counter()
         for i, mine in enumerate(keys):
@@ -258,13 +259,15 @@ def _by_file(labels: Labels, scans: Sequence[Named]) -> list[int | None]:
     return found
 
 
-def _first_rows(keys: Iterable[str], unique: bool) -> dict[str, int]:
+def _rows_of_one_name(cells: Sequence[str], shorten: Callable[[str], str]) -> dict[str, int]:
+    """The first row of each shortened name that is short for one file only."""
+    short_for: dict[str, set[str]] = defaultdict(set)
     rows: dict[str, int] = {}
-    twice = set()
-    for row, key in enumerate(keys):
-        if key and rows.setdefault(key, row) != row:
-            twice.add(key)
-    return {key: row for key, row in rows.items() if not (unique and key in twice)}
+    for row, cell in enumerate(cells):
+        if key := shorten(cell):
+            rows.setdefault(key, row)
+            short_for[key].add(cell)
+    return {key: row for key, row in rows.items() if len(short_for[key]) == 1}
 
 
 def _file_names(scan: Named, beside: Path) -> list[str]:
@@ -284,7 +287,7 @@ def _below(file: Path, root: Path) -> str:
 
 def _by_id(role: str) -> Callable[[Labels, Sequence[Named]], list[int | None]]:
     def find(labels: Labels, scans: Sequence[Named]) -> list[int | None]:
-        rows = _first_rows(labels.column(role), unique=False)
+        rows = _rows_of_one_name(labels.column(role), str)
         return [next((rows[key] for key in _ids(scan, role) if key in rows), None) for scan in scans]
 
     return find

@@ -180,3 +180,8 @@ def test_patients_folders_are_not_classes() -> None:
     assert class_folders(sorted_by_class) is not None
     assert class_folders([*sorted_by_class, scan("loose.png")]) is None
     assert class_folders([]) is None
+
+
+def test_a_name_without_ending_that_two_rows_share_is_nobodys(tmp_path: Path) -> None:
+    text = "file,label\na.png,x\na.jpg,y\nb.png,z\nb.png,z\n"
+    assert rows(tmp_path, text, [scan("a.dcm"), scan("b.dcm"), scan("a.jpg")]) == [None, 2, 1]
