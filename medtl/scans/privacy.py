@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hmac
 import os
 import re
@@ -61,8 +60,13 @@ def _make_key(path: Path) -> None:
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32) + "\n")
-        with contextlib.suppress(FileExistsError):
+        try:
             os.link(part, path)  # unlike a rename it never replaces
+        except FileExistsError:
+            pass
+        except OSError:  # a disk without hard links (exFAT, some network drives)
+            if not path.exists():
+                part.replace(path)
     finally:
         part.unlink(missing_ok=True)
 
