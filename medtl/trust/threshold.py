@@ -27,8 +27,12 @@ def youden(label: ArrayLike, probability: ArrayLike) -> tuple[float, str]:
         return 0.5, HALF
     seen = np.unique(p)
     cuts = np.r_[seen[0], (seen[1:] + seen[:-1]) / 2, np.nextafter(seen[-1], 2)]
-    called = p[:, None] >= cuts
-    gain = called[positive].mean(axis=0) - called[~positive].mean(axis=0)
+    gain = _called(p[positive], cuts) - _called(p[~positive], cuts)
     best = np.flatnonzero(gain >= gain.max() - 1e-12)
-    nearest = best[np.argmin(np.abs(called[:, best].mean(axis=0) - positive.mean()))]
+    nearest = best[np.argmin(np.abs(_called(p, cuts[best]) - positive.mean()))]
     return float(cuts[nearest]), YOUDEN
+
+
+def _called(p: np.ndarray, cuts: np.ndarray) -> np.ndarray:
+    """The share of `p` that each cut calls positive."""
+    return 1 - np.searchsorted(np.sort(p), cuts, side="left") / len(p)

@@ -28,3 +28,10 @@ def test_it_lies_midway_and_ties_go_to_the_prevalence():
     assert youden([0, 0, 1, 1], [0.1, 0.3, 0.3, 0.7])[0] == pytest.approx(0.2)
     # One positive of four: calls of 3/4 (J = 2/3 with positive at 0.3) lose to 1/4.
     assert youden([0, 0, 0, 1], [0.1, 0.2, 0.3, 0.9])[0] == pytest.approx(0.6)
+
+
+def test_a_large_calibration_set_takes_little_memory():
+    generator = np.random.default_rng(0)
+    label = generator.integers(0, 2, 50_000)  # scans times thresholds would be 2.5 GB
+    threshold, _ = youden(label, np.clip(generator.normal(0.4 + 0.2 * label, 0.1), 0, 1))
+    assert threshold == pytest.approx(0.5, abs=0.02)
