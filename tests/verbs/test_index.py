@@ -115,3 +115,16 @@ def test_nouns_and_verbs_of_the_package() -> None:
     assert {"index", "Manifest", "read", "Run", "__version__"} <= set(dir(medtl))
     with pytest.raises(AttributeError, match="it has index"):
         medtl.indx  # noqa: B018
+
+
+def test_folders_given_together_share_their_splits(tmp_path: Path) -> None:
+    for site in ("north", "south"):
+        (tmp_path / site).mkdir()
+        for i in range(12):
+            pixels = np.random.default_rng([i, len(site)]).integers(0, 255, (32, 40), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / site / f"{site}{i}.png")
+        names = "".join(f"{site}{i}.png,p{i},x\n" for i in range(12))
+        (tmp_path / site / "labels.csv").write_text("file,patient,label\n" + names)
+    m = manifest_of([tmp_path / "north", tmp_path / "south"])
+    assert (m.frame.groupby("patient").split.nunique() == 1).all()
+    assert list(m.frame.site) == ["north"] * 12 + ["south"] * 12
