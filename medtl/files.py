@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from medtl.errors import InputError
@@ -28,10 +28,11 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise _in_plain_words(error, path) from error
     finally:
-        if part.is_dir():
-            shutil.rmtree(part, ignore_errors=True)
-        else:
-            part.unlink(missing_ok=True)
+        with suppress(OSError):  # a place where nothing can be: there is nothing to take away, and the error is told
+            if part.is_dir():
+                shutil.rmtree(part, ignore_errors=True)
+            else:
+                part.unlink(missing_ok=True)
 
 
 def refuse_existing(path: str | Path, force: bool) -> Path:
@@ -49,6 +50,8 @@ def refuse_existing(path: str | Path, force: bool) -> Path:
 def _in_plain_words(error: OSError, path: Path) -> OSError | InputError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return InputError(f"{path} could not be written: the disk is full; free some space and run again")
+    if error.errno in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG):
+        return InputError(f"{path} could not be written ({error.strerror}): choose another name with -o")
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return InputError(f"{path} could not be written: no permission; choose another place with -o")
     return error
