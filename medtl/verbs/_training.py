@@ -62,7 +62,7 @@ def checkpoints(folder: Path, resume: bool, fabric: Fabric) -> Iterator[Path]:
     """A place for checkpoints in the Run's folder, whose old content goes unless it is gone on with.
 
     It is made once the scans and the options are known to be right, so that a mistake costs no earlier Run and leaves
-    nothing; where no checkpoint came to lie in it, it goes again.
+    nothing; where no file came to lie in the folder, it goes again.
 
     Raises:
         InputError: the folder cannot be made.
@@ -79,9 +79,8 @@ def checkpoints(folder: Path, resume: bool, fabric: Fabric) -> Iterator[Path]:
     try:
         yield place
     finally:
-        for each in (place, folder):
-            if fabric.is_global_zero and each.is_dir() and not any(each.iterdir()):
-                each.rmdir()
+        if fabric.is_global_zero and not any(each.is_file() for each in folder.rglob("*")):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def classes_of(labelled: Manifest, other: Manifest | None = None) -> list[str]:
@@ -306,6 +305,7 @@ def write_finetuned(
     apart = labelled_rows(everyone, "calibrate") if len(labelled) >= MANY else np.zeros(len(everyone), bool)
     least = MANY // 2 if tuned.held_out is not None else 5
     used = [labelled]
+    logits: np.ndarray | None
     everywhere = outputs(tuned.classifier, everyone)[1]
     if apart.any() and _enough(everyone.label[apart], len(everyone.classes), least):
         calibration = everyone.select(apart)

@@ -164,6 +164,10 @@ def test_a_run_to_start_from(run: Run, place: Path, tmp_path: Path) -> None:
     assert list(pd.read_csv(again.path / "log.csv").phase.unique()) == ["witness", "dann"]
     before, after = run.weights("source-only"), again.weights("source-only")
     assert all(torch.equal(before[name], after[name]) for name in before if name != "head.bias")
+    alike = [w["head.bias"] - torch.tensor(r.facts["prior"]) for w, r in ((before, run), (after, again))]
+    assert torch.allclose(*alike, atol=1e-6)  # the prior of the first source went before that of the second came
+    with pytest.raises(InputError, match="the Run to start from, which would be lost"):
+        start(place, run.path, from_run=run.path, force=True)
 
 
 # ---- seeds, kills ------------------------------------------------------------------------------------------------
