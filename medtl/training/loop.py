@@ -16,6 +16,7 @@ from torch import Tensor
 from medtl.data.augmentation import Augmentation
 from medtl.data.cohort import Cohort
 from medtl.data.samplers import Deal
+from medtl.errors import InputError
 from medtl.methods.base import Batch, Method
 from medtl.progress import track
 from medtl.training.checkpoint import load_checkpoint, save_checkpoint
@@ -119,8 +120,7 @@ def fit(
         The log, a row an epoch: phase, epoch, step, progress, lr, the mean of each loss, the method's measures.
 
     Raises:
-        InputError: the checkpoint is of another run, or the disk is full.
-        FloatingPointError: a loss is not finite.
+        InputError: the checkpoint is of another run, the disk is full, or a loss is not finite.
     """
     keep = {} if keep is None else keep
     groups = method.groups()
@@ -214,7 +214,7 @@ class _Means:
         means = {name: float(total) / self.count[name] for name, total in self.total.items()}
         for name, value in means.items():
             if not math.isfinite(value):
-                raise FloatingPointError(f"the {name} loss of {phase} is {value}: lower `lr` in the config")
+                raise InputError(f"the {name} loss of {phase} is {value}: lower `lr` in the config")
         return means
 
 

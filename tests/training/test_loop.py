@@ -217,7 +217,7 @@ def test_checkpoint_of_another_run_is_refused(tmp_path):
 def test_loss_that_is_not_finite_stops_the_run():
     method = shifted.make("source-only")
     method.classifier.head.weight.data.fill_(float("nan"))
-    with pytest.raises(FloatingPointError, match="task loss of test is nan: lower `lr`"):
+    with pytest.raises(InputError, match="task loss of test is nan: lower `lr`"):
         run(method, Plan(steps=2, batch=4))
 
 
