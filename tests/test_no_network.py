@@ -35,10 +35,12 @@ for path in sorted(pathlib.Path("medtl").rglob("*.py")):
 JOB = """
 import pathlib, sys
 from medtl.cli import main
-sys.path.insert(0, "tests/runs")
-import small
+sys.path[:0] = ["tests/runs", "tests/verbs"]
+import small, two_sites
 here = pathlib.Path(sys.argv[1])
 small.run(here / "run")
+source, target = two_sites.site(here / "sites", "here"), two_sites.site(here / "sites", "there", dark=50)
+told = ["--config", two_sites.config(here)]
 scans = sorted(path for path in pathlib.Path("sample_data/egypt").rglob("IM*") if path.is_file())[:4]
 (here / "scans").mkdir()
 for i, path in enumerate(scans):
@@ -49,6 +51,10 @@ for words in (
     ["predict", here / "run", here / "manifest.csv", "-o", here / "predictions.csv"],
     ["export", here / "run", "-o", here / "export"],
     ["predict", here / "export", here / "scans", "-o", here / "exported.csv"],
+    ["adapt", "--source", source, "--target", target, *told, "-o", here / "adapted"],
+    ["finetune", here / "adapted", "--train", target, "--shots", "4", *told, "-o", here / "tuned"],
+    ["calibrate", here / "adapted", "--on", target, "-o", here / "calibrated"],
+    ["evaluate", here / "tuned", "--on", target, "-o", here / "evaluation"],
 ):
     assert main([str(word) for word in words]) == 0, words
 """
@@ -84,6 +90,10 @@ def test_importing_everything(tmp_path: Path) -> None:
 
 
 def test_the_job(tmp_path: Path) -> None:
-    """Index, predict, export, and predict with the export."""
+    """Index, predict, export, predict with the export; adapt, fine-tune, calibrate, evaluate."""
     without_network(JOB, tmp_path)
-    assert (tmp_path / "exported.csv").is_file()
+    assert (tmp_path / "exported.csv").is_file() and (tmp_path / "evaluation" / "report.html").is_file()
+
+
+def test_the_default_backbone_needs_none(tmp_path: Path) -> None:
+    without_network("from medtl.models import create_backbone; create_backbone()", tmp_path)

@@ -22,14 +22,18 @@ NAME, NUMBER, BIRTHDAY = "Quirinius^Zenobia", "HOSP4711", "19530427"
 HOST, USER = "xray-workstation-17", "doctor.quincy"
 
 
-@pytest.fixture(scope="module")
-def small() -> ModuleType:
-    """The small Run of the tests of runs."""
-    specification = importlib.util.spec_from_file_location("small", ROOT / "tests" / "runs" / "small.py")
+def _module(path: str) -> ModuleType:
+    specification = importlib.util.spec_from_file_location(Path(path).stem, ROOT / "tests" / path)
     assert specification and specification.loader
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def small() -> ModuleType:
+    """The small Run of the tests of runs."""
+    return _module("runs/small.py")
 
 
 @pytest.fixture
@@ -77,18 +81,22 @@ def test_identifiers_stay_in_the_house(
     files = sorted(folder.rglob("Zenobia*.dcm"))
     lines = [f"{path.relative_to(folder).as_posix()},{('no', 'yes')[i % 2]}" for i, path in enumerate(files)]
     labels.write_text("file,label\n" + "\n".join(lines) + "\n", encoding="utf-8")
+    manifest, told = house / "manifest.csv", ["--config", _module("verbs/two_sites.py").config(house)]
     for words in (
-        ["index", folder, "-o", house / "manifest.csv", "--labels", labels],
-        ["predict", outside / "run", house / "manifest.csv", "-o", outside / "predictions.csv"],
-        ["calibrate", outside / "run", "--on", house / "manifest.csv", "-o", outside / "calibrated"],
-        ["evaluate", outside / "calibrated", "--on", house / "manifest.csv", "-o", outside / "evaluation"],
+        ["index", folder, "-o", manifest, "--labels", labels],
+        ["predict", outside / "run", manifest, "-o", outside / "predictions.csv"],
+        ["calibrate", outside / "run", "--on", manifest, "-o", outside / "calibrated"],
+        ["evaluate", outside / "calibrated", "--on", manifest, "-o", outside / "evaluation"],
         ["export", outside / "calibrated", "-o", outside / "export"],
-        ["predict", outside / "export", house / "manifest.csv", "-o", outside / "exported.csv"],
+        ["predict", outside / "export", manifest, "-o", outside / "exported.csv"],
+        ["adapt", "--source", manifest, "--target", manifest, *told, "-o", outside / "adapted"],
+        ["finetune", outside / "adapted", "--train", manifest, "--shots", "2", *told, "-o", outside / "tuned"],
+        ["evaluate", outside / "tuned", "--on", manifest, "-o", outside / "comparison"],
     ):
         assert cli.main([str(word) for word in words]) == 0, capsys.readouterr().err
     # the manifest has paths, as it must; its other columns have no identifier
-    manifest = pd.read_csv(house / "manifest.csv", dtype=str).drop(columns="path")
+    table = pd.read_csv(manifest, dtype=str).drop(columns="path")
     for secret in secrets:
-        assert secret not in manifest.to_csv(), "in the manifest"
+        assert secret not in table.to_csv(), "in the manifest"
     found = {(name, secret) for name, data in contents(outside) for secret in secrets if secret.encode() in data}
     assert not found
