@@ -71,6 +71,6 @@ class Method(nn.Module):
         """What is evaluated and exported."""
         return self.classifier
 
-    def measures(self) -> dict[str, float]:
-        """Numbers of the last step worth a column in the log, such as the discriminator's accuracy."""
+    def measures(self) -> dict[str, Tensor | float]:
+        """Numbers of the last step worth a column in the log, left on the device: reading one waits for the GPU."""
         return {}

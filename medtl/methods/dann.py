@@ -66,6 +66,6 @@ class DANN(Method):
             "domain": F.binary_cross_entropy_with_logits(guess, domain),
         }
 
-    def measures(self) -> dict[str, float]:
+    def measures(self) -> dict[str, Tensor | float]:
         """The discriminator's accuracy on the last batch: 0.5 when it cannot tell the sites apart."""
-        return {"domain_accuracy": float(self.domain_accuracy)}
+        return {"domain_accuracy": self.domain_accuracy}

@@ -83,7 +83,7 @@ def test_losses_and_gradients_are_those_computed_by_hand(progress):
     assert task == pytest.approx(-np.log(p[range(3), label]).mean())
     expected_domain = -(is_source * np.log(d) + (1 - is_source) * np.log(1 - d)).mean()
     assert domain == pytest.approx(expected_domain)
-    assert method.measures()["domain_accuracy"] == pytest.approx(np.mean((d > 0.5) == is_source))
+    assert float(method.measures()["domain_accuracy"]) == pytest.approx(np.mean((d > 0.5) == is_source))
 
     to_logits = (p - np.eye(2)[label]) / 3
     to_domain = (d - is_source) / 5
