@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 .PHONY: demo test test-slow test-all lint format lock clean
 
 demo: $(READY)
-	$(BIN)/medtl demo --force
+	$(BIN)/medtl demo
 
 test: lint
 	$(BIN)/python -m pytest -m "not slow"
