@@ -32,7 +32,11 @@ WITHOUT_TORCH = ("trust · measures", "intensity", "scans")
 WAY = [
     [("files", "DICOM, NIfTI, PNG, JPEG"), ("Manifest", "a row a scan: site, label, split"), ("Scan", "pixels, mm")],
     [("Recipe", "one size, one range"), ("Cohort", "cached, dealt in batches"), ("Classifier", "backbone, head")],
-    [("Method", "brings two sites together"), ("Run", "models, recipe, log, choice"), ("Trust", "calibrated, sets, refer")],
+    [
+        ("Method", "brings two sites together"),
+        ("Run", "models, recipe, log, choice"),
+        ("Trust", "calibrated, sets, refer"),
+    ],
     [("evaluate", "metrics, report.html"), ("predict", "predictions.csv"), ("export", "ONNX, no PyTorch")],
 ]
 BY = [("index", "read"), ("", ""), ("adapt", "calibrate")]
