@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from medtl import progress
 
@@ -14,10 +15,11 @@ def methods() -> list[dict[str, str]]:
         One row each: `method`, the `verb` that takes it, `what` it is, `paper`, and the cohorts it `learns from`.
     """
     from medtl.finetuning import STRATEGIES
-    from medtl.methods import METHODS
+    from medtl.methods import METHODS, Method
 
     rows = []
-    for verb, registry in {"adapt": METHODS, "finetune": STRATEGIES}.items():
+    registries: dict[str, Mapping[str, type[Method]]] = {"adapt": METHODS, "finetune": STRATEGIES}
+    for verb, registry in registries.items():
         for name, method in registry.items():
             what, paper = _what_and_paper(method.__doc__ or "")
             learns_from = ", ".join(method.roles)
