@@ -87,7 +87,8 @@ def classes_of(labelled: Manifest, other: Manifest | None = None) -> list[str]:
     """The class names of the source.
 
     Raises:
-        InputError: fewer than two classes, or the other side names others.
+        InputError: fewer than two classes, two that differ in upper and lower case only, or the other side names
+            others.
     """
     if len(labelled) == 0:
         raise InputError(
@@ -96,6 +97,13 @@ def classes_of(labelled: Manifest, other: Manifest | None = None) -> list[str]:
     classes = _names(labelled)
     if len(classes) < 2:
         raise InputError(f"the source has one class only, {classes[0]!r}: add scans of the other class")
+    spelt: dict[str, str] = {}
+    for name in classes:
+        if (alike := spelt.setdefault(name.casefold(), name)) != name:
+            raise InputError(
+                f"the labels {alike!r} and {name!r} differ in upper and lower case only: write them alike in the "
+                "column `label`"
+            )
     strangers = sorted(set(_names(other)) - set(classes)) if other is not None else []
     if strangers:
         raise InputError(

@@ -79,13 +79,12 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
         ("modalities", _counts(usable.modality)),
         ("manufacturers", _counts(usable.manufacturer)),
         ("sizes", _sizes(usable["size"])),
-        ("labels", _counts(usable.label, "none")),
+        ("labels", _counts(usable.label[usable.label != ""])),
+        ("unlabelled", f"{int((usable.label == '').sum()):,}" if (usable.label != "").any() else ""),
         ("splits", _counts(usable.split)),
     ]
     if joined:
-        facts.append(
-            ("same picture", f"{joined:,} with another name stand elsewhere too, or nearly; they stay in one split")
-        )
+        facts.append(("same picture", f"{joined:,} also there by another name, or nearly; both stay in one split"))
     facts += [
         (status, _counts(manifest.frame.reason[manifest.frame.status == status].str.partition(": ")[0]))
         for status in ("unreadable", "set aside")
@@ -102,11 +101,13 @@ def _sizes(cells: pd.Series) -> str:
     return f"{by_area[0]} to {by_area[-1]}, {len(by_area):,} kinds"
 
 
-def _counts(cells: pd.Series, empty: str = "", most: int = 5) -> str:
+def _counts(cells: pd.Series, most: int = 5) -> str:
     """`benign 942, malignant 470`; nothing where no cell has a word."""
     counts = cells.value_counts()
-    words = [f"{word or empty or 'not known'} {number:,}" for word, number in counts.head(most).items()]
+    most = most + 1 if len(counts) == most + 1 else most  # one more word is as short as "and 1 others"
+    words = [f"{word or 'not known'} {number:,}" for word, number in counts.head(most).items()]
     more = len(counts) - most
     if not any(counts.index):
         return ""
-    return ", ".join(words) + (f" and {more} more" if more > 0 else "")
+    rest = f" and {more:,} others ({int(counts.iloc[most:].sum()):,})" if more > 1 else ""
+    return ", ".join(words) + rest

@@ -300,6 +300,16 @@ def test_labels_that_do_not_do(place: Path, tmp_path: Path, capsys, side: str, l
     assert not (tmp_path / "run").exists()
 
 
+def test_labels_that_differ_in_case_only(place: Path, tmp_path: Path, capsys) -> None:
+    def one_capital(frame: pd.DataFrame) -> pd.Series:
+        return frame.label.where(frame.index != frame.index[frame.label == "no"][0], "No")
+
+    wrong = two_sites.change(place / "here.csv", tmp_path / "wrong.csv", label=one_capital)
+    assert "the labels 'No' and 'no' differ in upper and lower case only" in refused(
+        place, tmp_path / "run", capsys, source=wrong
+    )
+
+
 @pytest.mark.parametrize("split", ["train", "calibrate"])
 def test_a_split_with_one_class(place: Path, tmp_path: Path, capsys, split: str) -> None:
     def moved(frame: pd.DataFrame) -> pd.Series:
