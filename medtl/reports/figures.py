@@ -117,7 +117,16 @@ def features(projection: Projection, when: str) -> Figure:
     names = list(dict.fromkeys(str(s) for s in projection.site))
     classes = sorted({str(c) for c in projection.label} - {""})
     colours = site_colours(names)
-    figure, axes = _square()
+    entries = [
+        (site, name)
+        for site in names
+        for name in sorted({str(c) for c in projection.label[projection.site == site]} - {""}) or [""]
+    ]
+    texts = [f"{site} · {name}" if name else site for site, name in entries]
+    columns = max(1, min(3, 54 // (max(map(len, texts)) + 3)))  # as many as are as wide as the figure
+    rows = -(-len(texts) // columns)
+    figure = Figure(figsize=(4.3, 4.1 + 0.2 * rows), layout="constrained")  # many classes keep their plot
+    axes = figure.subplots()
     rng = np.random.default_rng(0)
     order = rng.permutation(len(points))  # so that no site lies on top of the other
     faces = np.array([colours[str(projection.site[i])] for i in order])
@@ -127,18 +136,16 @@ def features(projection: Projection, when: str) -> Figure:
         x, y = points[order][mine].T
         width = 0.9 if marker == "x" else 0.0
         axes.scatter(x, y, c=faces[mine].tolist(), marker=marker, s=17, alpha=0.72, linewidths=width)
-    for site in names:
-        known = sorted({str(c) for c in projection.label[projection.site == site]} - {""})
-        for name in known or [""]:
-            marker = _marker(0 if name == "" else 1 + classes.index(name))
-            axes.plot([], [], marker, color=colours[site], ms=6, label=f"{site} · {name}" if name else site)
+    for (site, name), text in zip(entries, texts, strict=True):
+        marker = _marker(0 if name == "" else 1 + classes.index(name))
+        axes.plot([], [], marker, color=colours[site], ms=6, label=text)
     low, high = np.quantile(points, [0.005, 0.995], axis=0)
     pad = 0.08 * (high - low)
     axes.set(xlim=(low[0] - pad[0], high[0] + pad[0]), ylim=(low[1] - pad[1], high[1] + pad[1]))
     axes.set(xticks=[], yticks=[], xlabel=f"{projection.how}, first axis", ylabel="second axis")
     axes.grid(False)
     axes.legend(
-        loc="upper left", bbox_to_anchor=(-0.02, 1.12), ncols=3, fontsize=8.5, handletextpad=0.2, columnspacing=1
+        loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=columns, fontsize=8.5, handletextpad=0.2, columnspacing=1
     )
     return figure
 

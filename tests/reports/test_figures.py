@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pandas as pd
 
 from medtl.reports import figures
+from medtl.reports.drawing import svg
+from medtl.reports.projection import project
 
 LOG = pd.DataFrame(
     {
@@ -28,3 +32,15 @@ def test_the_losses_are_drawn_by_step_and_nothing_else_is_called_a_loss() -> Non
 def test_the_discriminator_is_drawn_by_step() -> None:
     axes = figures.discriminator(LOG.assign(domain_accuracy=0.7)).axes[0]
     assert list(axes.lines[-2].get_xdata()) == [0, 50, 100, 100, 150, 175]
+
+
+def test_the_legend_of_many_classes_leaves_room_for_the_features() -> None:
+    random = np.random.default_rng(0)
+    one, two = random.normal(size=(2, 48, 4))
+    classes = [f"a class with a long name {i % 12}" for i in range(48)]
+    drawn = project(one, two, one, two, classes, ("the hospital of the source", "here"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = figures.features(drawn, "before")
+        svg(figure, "before", "features")
+    assert figure.axes[0].get_position().height > 0.3
