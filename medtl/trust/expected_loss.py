@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from medtl.trust.verdict import scans_to_label
 
 WARN_ABOVE = 0.1
+AGREE_AT_HOME = 0.5  # where two models agree less than this at their own site, a fall says nothing
 # AUROC lost for each unit that the rank agreement falls: smallest, middle and largest of the three pairs of real
 # hospitals whose agreement fell by more than 0.1 (Guangzhou to NIH 0.16 and 0.53; Egypt to Brazil 0.27 and 0.25; New
 # Delhi to Yakutia 0.19 and 0.23). The fourth, Brazil to Egypt, fell by 0.05 and lost nothing.
@@ -49,14 +50,25 @@ def expected_loss(own_agreement: float, new_agreement: float, own_auroc: float) 
         own_auroc: on held-out scans of their own site.
     """
     fall = own_agreement - new_agreement
-    warn = not fall <= WARN_ABOVE  # nan (a model that gives one score to all) warns too
+    unsure = not own_agreement >= AGREE_AT_HOME
+    warn = unsure or not fall <= WARN_ABOVE  # nan (a model that gives one score to all) warns too
     lost = max(fall, 0.0) if fall == fall else max(own_auroc - 0.5, 0.0)
     guesses = [max(min(own_auroc, 0.5), own_auroc - rate * lost) for rate in LOSS_FOR_FALL]
     high, expected, low = guesses
     high = high if warn else own_auroc
     label = f"label {scans_to_label()} scans of each class here and run `medtl evaluate` to find out"
     change = f"from {own_agreement:.2f} at their own site to {new_agreement:.2f} here"
-    if warn:
+    if unsure:
+        sentence = (
+            f"Two models trained alike hardly agree even at their own site ({own_agreement:.2f}, AUROC {own_auroc:.2f} "
+            f"there), so nothing can be said of this one: add labelled source scans or train longer, then {label}."
+        )
+    elif warn and high <= 0.505:
+        sentence = (
+            f"Two models trained alike rank the scans less alike, {change}: expect to lose AUROC, from {own_auroc:.2f} "
+            f"to about chance; {label}."
+        )
+    elif warn:
         near = "chance" if low <= 0.5 else f"{low:.2f}"
         sentence = (
             f"Two models trained alike rank the scans less alike, {change}: expect to lose AUROC, from {own_auroc:.2f} "

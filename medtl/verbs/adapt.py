@@ -97,5 +97,5 @@ def adapt(
             raise SystemExit(0)
         seen = () if start is None else start.facts.get("patients") or ()
         run = shared.write_adapted(folder, adapted, cohorts, told, seen)
-    say(adapted.decision.sentence)
+    say(f"{adapted.decision.sentence}\nNext: medtl evaluate {run.path} --on SCANS_WITH_LABELS -o my-report")
     return run

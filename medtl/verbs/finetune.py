@@ -90,4 +90,6 @@ def finetune(
         if not fabric.is_global_zero:
             raise SystemExit(0)
         seconds = round(time.monotonic() - begun, 1)
-        return shared.write_finetuned(folder, tuned, labelled, everyone, told, start, seconds)
+        tuned_run = shared.write_finetuned(folder, tuned, labelled, everyone, told, start, seconds)
+    say(f"{tuned_run.decision['sentence']}\nNext: medtl evaluate {tuned_run.path} --on SCANS_WITH_LABELS -o my-report")
+    return tuned_run

@@ -35,3 +35,14 @@ def test_scores_without_ranks_warn():
 
 def test_never_below_chance():
     assert expected_loss(0.9, -0.5, 0.9).expected_auroc == 0.5
+
+
+def test_models_that_do_not_agree_at_home_reassure_nobody():
+    found = expected_loss(0.01, 0.02, 0.57)
+    assert found.warn
+    assert "nothing can be said" in found.sentence
+    assert "little AUROC is likely lost" not in found.sentence
+
+
+def test_down_to_chance_is_said_once():
+    assert "to about chance; label" in expected_loss(0.9, 0.4, 0.6).sentence
