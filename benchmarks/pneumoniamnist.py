@@ -6,7 +6,8 @@ The pictures are the `guangzhou` set shrunk to 28 x 28 by the mean over each are
 shrinks them. The 5,216 pictures of the original training folder are split 9:1 into train and validation, by patient
 (MedMNIST splits by picture); the 624 of its test folder are looked at once, by the trained model. The default backbone
 sees them enlarged to 112 x 112, trained with the package's loop and views, each class dealt as often as the other.
-Temperature and Youden's threshold come from the validation split, and so does every setting (`--choose` shows how).
+Temperature and Youden's threshold come from the validation split, and so does the choice between the two settings that
+were tried (docs/benchmarks.md).
 The test folder holds 62 % pneumonia, the training folder 74 %, and it was filled at other times: a classifier of it is
 overconfident in pneumonia, which the AUC does not see and the accuracy at 0.5 does.
 """
