@@ -49,7 +49,7 @@ PUBLISHED = {
     "AutoKeras": (0.947, 0.878),
     "Google AutoML Vision": (0.991, 0.946),
 }
-SETTINGS: dict[str, Any] = {"size": 112, "steps": 400, "batch": 32, "lr": 1e-3, "backbone_lr": 0.2}
+SETTINGS: dict[str, Any] = {"size": 112, "steps": 900, "batch": 32, "lr": 1e-3, "backbone_lr": 1.0}
 
 
 def load(size: int) -> dict[str, Pictures]:
