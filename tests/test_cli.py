@@ -214,7 +214,6 @@ def test_a_wrong_option_is_one_sentence_and_2(
     assert says in err
 
 
-@pytest.mark.skipif("adapt" not in VERBS, reason="medtl has no adapt yet")
 def test_a_misspelt_method_names_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sample = str(ROOT / "sample_data" / "egypt")
     words = ["adapt", "--source", sample, "--target", sample, "--method", "dan", "-o", str(tmp_path / "run")]
