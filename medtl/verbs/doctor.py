@@ -7,7 +7,6 @@ import os
 import platform
 import shutil
 import sys
-from pathlib import Path
 from typing import Any
 
 from medtl import progress
@@ -125,9 +124,9 @@ def _models() -> list[Finding]:
 
 
 def _places() -> list[Finding]:
-    from platformdirs import user_cache_dir
+    from medtl.data.cache import default_folder
 
-    cache = Path(os.environ.get("MEDTL_CACHE") or user_cache_dir("medtl"))
+    cache = default_folder()
     there = next(folder for folder in (cache, *cache.parents) if folder.exists())
     free = shutil.disk_usage(there).free / 2**30
     return [
