@@ -17,7 +17,8 @@ from medtl.files import atomic_write, refuse_existing
 from medtl.scans.table import read_csv, to_csv
 
 COLUMNS = ("scan_id", "patient", "study", "series", "site", "path", "label", "split", "status", "reason")
-FACTS = ("group", "modality", "manufacturer", "size", "n_files", "fingerprint", "phash")  # what indexing adds
+FACTS = ("group", "modality", "manufacturer", "size", "spacing", "n_files", "volume", "on_gap", "notes")
+FACTS += ("fingerprint", "phash")  # what indexing adds
 STATUSES = ("ok", "set aside", "unreadable")
 SPLITS = ("train", "calibrate", "test")
 
