@@ -17,6 +17,7 @@ Item = TypeVar("Item")
 Mode = Literal["auto", "quiet", "json"]
 
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_TO_FIRST_LINE = 0.5
 
 _mode: Mode = "auto"
 _bars: Progress | None = None  # the one live display; a bar inside a bar is one more row of it
@@ -109,15 +110,16 @@ def _display() -> Progress:
 
 
 def _lines(iterable: Iterable[Item], description: str, total: int | None) -> Iterator[Item]:
-    start = said = time.monotonic()
+    start = time.monotonic()
+    next_line = start + SECONDS_TO_FIRST_LINE
     done = 0
     try:
         for item in iterable:
             yield item
             done += 1
             now = time.monotonic()
-            if now - said >= SECONDS_BETWEEN_LINES and done != total:
-                said = now
+            if now >= next_line and done != total:
+                next_line = now + SECONDS_BETWEEN_LINES
                 print(_line(description, done, total, now - start), file=sys.stderr, flush=True)
     finally:
         if done:

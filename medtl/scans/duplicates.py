@@ -14,7 +14,7 @@ from medtl.scans.scan import Scan
 HASH_SIDE = 16  # the perceptual hash has 16 x 16 bits
 NEAR = 40  # bits of 256; see `near_duplicates`
 WINDOW = (1.0, 99.0)  # percentiles of the picture that become black and white
-BLOCK = 2048  # pictures compared with all others at once
+BLOCK = 4096  # pictures compared with as many others at once, in 64 MiB
 
 
 def fingerprint(scan: Scan) -> str:
@@ -69,12 +69,18 @@ def near_duplicates(hashes: Iterable[str]) -> Iterator[tuple[int, int]]:
     if len(rows) < 2:
         return
     packed = np.frombuffer(bytes.fromhex("".join(texts[i] for i in rows)), np.uint8).reshape(len(rows), -1)
-    signs = np.unpackbits(packed, axis=1).astype(np.float32) * 2 - 1
     for start in range(0, len(rows), BLOCK):
-        # the product of signs is 256 - 2 x (bits that differ): a matrix product counts them all at once
-        alike = signs[start : start + BLOCK] @ signs[start:].T >= HASH_SIDE**2 - 2 * NEAR
-        for i, j in zip(*np.nonzero(np.triu(alike, 1)), strict=True):
-            yield int(rows[start + i]), int(rows[start + j])
+        mine = _signs(packed[start : start + BLOCK])
+        for at in range(start, len(rows), BLOCK):
+            # the product of signs is 256 - 2 x (bits that differ): a matrix product counts them all at once
+            alike = mine @ _signs(packed[at : at + BLOCK]).T >= HASH_SIDE**2 - 2 * NEAR
+            for i, j in zip(*np.nonzero(np.triu(alike, 1) if at == start else alike), strict=True):
+                yield int(rows[start + i]), int(rows[at + j])
+
+
+def _signs(packed: np.ndarray) -> np.ndarray:
+    """Bits (N, 32 bytes) as -1 and 1, float32 (N, 256)."""
+    return np.unpackbits(packed, axis=1).astype(np.float32) * 2 - 1
 
 
 def group_patients(manifest: Manifest, near: bool = False) -> Manifest:
