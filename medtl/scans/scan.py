@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from medtl.errors import ScanError
+
+EXACT = 2**24  # float32 holds every whole number up to here
+
 
 @dataclass(frozen=True)
 class Scan:
@@ -22,7 +26,8 @@ class Scan:
         modality: the DICOM code ("US", "CT", "MR", "CR", "DX", "MG", "PT" ...), "" where the file does not know.
         spacing: mm (between slices, between rows, between columns), nan where the file does not know.
         header: the few facts that later steps need, never an identifier: "manufacturer", "model", "photometric",
-            "bits", "window_center", "window_width", "burned_in" (bool) ...
+            "bits", "window_center", "window_width", "burned_in" (bool) ...; "rounded": the largest error with which
+            float32 holds what the file says, there only where whole numbers were rounded.
     """
 
     pixels: np.ndarray
@@ -35,3 +40,30 @@ class Scan:
     def colour(self) -> bool:
         """Whether the last axis of `pixels` is red, green, blue."""
         return self.pixels.ndim == 4
+
+
+def to_float32(values: np.ndarray, step: float | None = None) -> tuple[np.ndarray, float]:
+    """Values as float32, and the largest error of those whole numbers that float32 cannot hold.
+
+    Args:
+        values: numbers of any kind, any shape.
+        step: what one of the whole numbers that were stored is worth in `values` (the rescale slope); None where
+            `values` are as they were stored.
+
+    Returns:
+        float32, C order; the error, 0.0 where all whole numbers are exact.
+
+    Raises:
+        ScanError: a finite value is too large for float32.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        floats = np.ascontiguousarray(values, dtype=np.float32)
+    if values.dtype.kind == "f" and values.dtype.itemsize > 4 and np.isinf(floats[np.isfinite(values)]).any():
+        raise ScanError("some values are larger than 3.4e38, which no picture has: the file is damaged")
+    if step is None:
+        step = 1.0 if values.dtype.kind in "iu" else 0.0
+    if not step or values.dtype.itemsize < 4 or not values.size:
+        return floats, 0.0
+    if max(abs(float(values.max())), abs(float(values.min()))) <= EXACT * abs(step):
+        return floats, 0.0
+    return floats, float(np.abs(values.astype(np.float64) - floats).max())

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import zlib
+import re
 from pathlib import Path
 
 from medtl.errors import ScanError
+from medtl.scans.source import ZIP, archive_of, member_names, start_of
 
 ENOUGH = 1024  # bytes; every kind is told apart by fewer, a text needs some to be sure
-PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
+PNG, JPEG, BMP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM"
+TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")  # the last two: BigTIFF
+NRRD, NPY = b"NRRD000", b"\x93NUMPY"
+SPLITS = ("train", "val", "test")  # as MedMNIST names them
 OTHER = (  # what else lies in scan folders, in the words of a `reason`
     (b"%PDF", "a PDF document"),
-    (b"PK\x03\x04", "a zip archive: unpack it"),
     (b"GIF8", "a GIF picture: save it as PNG"),
-    (b"BM", "a BMP picture: save it as PNG"),
-    (b"II*\x00", "a TIFF picture: save it as PNG"),
-    (b"MM\x00*", "a TIFF picture: save it as PNG"),
     (b"SQLite format 3", "a database"),
+    (NPY, "a NumPy array (.npy), of which nobody knows what it holds: save it as NIfTI or PNG"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it"),
+    (b"Rar!", "a RAR archive: unpack it"),
 )
+DATA_ENDINGS = {".img", ".raw", ".zraw", ".dat", ".bin"}  # names that the voxels beside a header bear
+HEADER_ENDINGS = (".hdr", ".mhd", ".nhdr")
 
 
 def is_dicom(start: bytes) -> bool:
@@ -34,62 +39,116 @@ def is_dicom(start: bytes) -> bool:
 
 
 def is_nifti(start: bytes) -> bool:
-    """Whether a file that, unpacked, starts with these bytes (348 or more) is NIfTI-1 or NIfTI-2."""
-    return start[344:347] in (b"n+1", b"ni1") or start[4:7] in (b"n+2", b"ni2")
+    """Whether a file that, unpacked, starts with these bytes (348 or more) is NIfTI-1 or NIfTI-2 in one file."""
+    return start[344:347] == b"n+1" or start[4:7] == b"n+2"
+
+
+def is_pair(start: bytes) -> bool:
+    """Whether these bytes (348 or more) start the header of a NIfTI pair or of Analyze 7.5: its voxels lie beside it."""
+    if start[344:347] == b"ni1" or start[4:7] == b"ni2":
+        return True
+    for order in ("little", "big"):
+        if len(start) >= 348 and int.from_bytes(start[:4], order) == 348:
+            return 1 <= int.from_bytes(start[40:42], order) <= 7 and not is_nifti(start)
+    return False
+
+
+def is_metaimage(start: bytes) -> bool:
+    """Whether a file that starts with these bytes (a hundred or more) is a MetaImage."""
+    if not re.match(rb"\s*\w+\s*[=:]", start):
+        return False
+    keys = set(re.findall(rb"^\s*(\w+)\s*[=:]", start, re.MULTILINE))
+    return b"NDims" in keys and not keys.isdisjoint({b"ObjectType", b"DimSize", b"ElementType", b"ElementDataFile"})
 
 
 def is_picture(start: bytes) -> bool:
-    """Whether a file that starts with these bytes is PNG or JPEG."""
-    return start.startswith((PNG, JPEG))
+    """Whether a file that starts with these bytes (10 or more) is PNG, JPEG, TIFF or BMP."""
+    if start.startswith(BMP):  # two letters are few: the four bytes that must be zero as well
+        return start[6:10] == bytes(4)
+    return start.startswith((PNG, JPEG, *TIFF))
 
 
 def sniff(path: str | Path) -> tuple[str, str]:
-    """Tell what a file is.
+    """Tell what a file is, also one in a zip archive (`medtl.scans.source`).
 
     Returns:
-        kind: "dicom", "nifti", "picture" (PNG or JPEG), or "other".
+        kind: "dicom"; "nifti" (in one file); "picture" (PNG, JPEG, TIFF, BMP); "volume" (NRRD, MetaImage, Analyze and
+            NIfTI pairs, by their header); "arrays" (.npz in the layout of MedMNIST, or one of its arrays); "archive"
+            (zip); or "other".
         words: for "other", what it is, as a `reason`: "a text file, not a scan".
 
     Raises:
         ScanError: the file is empty or cannot be opened.
     """
-    try:
-        with Path(path).open("rb") as file:
-            start = file.read(ENOUGH)
-    except FileNotFoundError as error:
-        raise ScanError("the file is not there: index the folder again") from error
-    except IsADirectoryError as error:
-        raise ScanError("a folder, not a scan: index it") from error
-    except OSError as error:
-        raise ScanError("the file cannot be read: ask for permission to read it") from error
+    path = Path(path)
+    start = start_of(path, ENOUGH)
     if not start:
         raise ScanError("the file is empty: copy or export it again")
-    if is_picture(start):
-        return "picture", ""
-    if start[:2] == b"\x1f\x8b":
-        return ("nifti", "") if is_nifti(_unpacked(start)) else ("other", "a compressed file, not a scan: unpack it")
+    if path.suffix.lower() in DATA_ENDINGS | {".gz"} and (ending := _header_beside(path)):
+        return "other", f"the voxels of the {ending} file beside it"
     if is_dicom(start):
         return "dicom", ""
     if is_nifti(start):
         return "nifti", ""
+    if start.startswith(NRRD) or is_pair(start) or is_metaimage(start):
+        return "volume", ""
+    if is_picture(start):
+        return "picture", ""
+    if start.startswith(ZIP):
+        return _zip(path)
+    if start.startswith(NPY) and (archive := archive_of(path)) and is_medmnist(member_names(archive)):
+        return "arrays", ""
     return "other", _words(start)
 
 
-def _unpacked(start: bytes) -> bytes:
+def is_medmnist(names: set[str]) -> bool:
+    """Whether an archive whose members have these names is of the layout of MedMNIST."""
+    both = [f"{split}_images.npy" in names and f"{split}_labels.npy" in names for split in SPLITS]
+    return any(both)
+
+
+def _zip(path: Path) -> tuple[str, str]:
+    if archive_of(path):
+        return "other", "a zip archive inside a zip archive: unpack it"
     try:
-        return zlib.decompressobj(wbits=31).decompress(start, ENOUGH)
-    except zlib.error:
-        return b""
+        names = member_names(path)
+    except ScanError as error:
+        return "other", str(error)
+    if is_medmnist(names):
+        return "arrays", ""
+    if names and all(name.endswith(".npy") for name in names):
+        return "other", "NumPy arrays (.npz), but without train_images, train_labels ... as MedMNIST names them"
+    if "[Content_Types].xml" in names:
+        return "other", "an office document, not a scan"
+    return "archive", ""
+
+
+def _header_beside(path: Path) -> str:
+    """The ending of the header of which a file holds the voxels, "" where there is none."""
+    bare = path.with_suffix("") if path.suffix.lower() == ".gz" else path
+    if bare.suffix.lower() not in DATA_ENDINGS:
+        return ""
+    for ending in HEADER_ENDINGS:
+        for header in (bare.with_suffix(ending), bare.with_suffix(ending.upper()), bare.with_suffix(f"{ending}.gz")):
+            try:
+                start = start_of(header, 4096)
+            except ScanError:
+                continue
+            if is_pair(start) if ending == ".hdr" else path.name.encode() in start:
+                return ending
+    return ""
 
 
 def _words(start: bytes) -> str:
     for signature, words in OTHER:
         if start.startswith(signature):
             return words
+    if start[257:262] == b"ustar":
+        return "a tar archive: unpack it"
     try:
         text = start.decode()
     except UnicodeDecodeError as error:
         text = start[: error.start].decode() if error.start > len(start) - 4 else "\x00"  # a letter cut in two
     if all(letter.isprintable() or letter.isspace() for letter in text):
         return "a text file, not a scan"
-    return "not a scan: neither DICOM, NIfTI, PNG nor JPEG"
+    return "not a scan: neither DICOM, NIfTI, NRRD, MetaImage nor a picture"

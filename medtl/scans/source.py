@@ -32,17 +32,21 @@ ZIP_DAMAGED = "the zip archive is cut off or damaged: copy it again"
 TRAP = "it unpacks to over a thousand times its size: it is damaged or no scan"
 
 
-def open_scan(path: str | Path) -> BinaryIO:
+def open_scan(path: str | Path, unpack: bool = True) -> BinaryIO:
     """Open a file to read its bytes, wherever it lies: seekable, and unpacked where it was packed.
 
     A plain file comes as it is. What lies in a zip archive, and what is packed by gzip, is unpacked in memory.
+
+    Args:
+        path: of a file, or of one in a zip archive.
+        unpack: False leaves what is packed by gzip as it is.
 
     Raises:
         ScanError: it is not there, may not be read, is locked, damaged, or unpacks to far more than it may.
     """
     file = _open(Path(path))
     try:
-        packed = file.read(2) == GZIP
+        packed = unpack and file.read(2) == GZIP
         file.seek(0)
         if not packed:
             return file
@@ -125,6 +129,18 @@ def members(path: str | Path) -> Iterator[Path]:
     for name in sorted(directory):
         if not any(part.startswith(".") or part == "__MACOSX" for part in name.split("/")):
             yield path / name
+
+
+def member_names(path: str | Path) -> set[str]:
+    """The names of all files in a zip archive, as they stand in it.
+
+    Raises:
+        ScanError: it is no zip archive, or damaged.
+    """
+    try:
+        return set(_directory(Path(path)))
+    except OSError as error:
+        raise _unreadable(error) from error
 
 
 def archive_of(path: str | Path) -> Path | None:
