@@ -14,7 +14,7 @@ import pandas as pd
 from medtl.errors import InputError
 from medtl.progress import say, track
 from medtl.scans.duplicates import group_patients
-from medtl.scans.labels import PREFIXES, Labels, Named, class_folders, join_labels, label_of, read_labels, split_of
+from medtl.scans.labels import PREFIXES, Labels, Named, class_folders, join_labels, label_of, read_labels
 from medtl.scans.looks import Look, check_pixels, look_at
 from medtl.scans.manifest import COLUMNS, FACTS, Manifest, next_id
 from medtl.scans.privacy import keyed_hash
@@ -225,12 +225,13 @@ def _cells_of_labels(
             say(f"{deeper} is not read: give the folder that it lies in, or --labels, for its labels")
             continue
         if labels is None:
-            for i, name in zip(mine, class_folders(scans) or [], strict=False):
-                cells[i] = {"label": name}
+            for i, placed in zip(mine, class_folders(scans) or [], strict=False):
+                cells[i] = {"label": label_of(placed.label), "split": placed.split}
+                cells[i] |= {"site": placed.site} if placed.site else {}
             continue
-        for i, row in zip(mine, join_labels(labels, scans), strict=True):
+        for i, row in zip(mine, join_labels(labels, scans).rows, strict=True):
             if row is not None:
-                cells[i] = _cells(labels, row)
+                cells[i] = labels.cells(row)
         if one_for_all:
             break
     return cells
@@ -240,17 +241,6 @@ def _deeper_labels(scans: Sequence[Named]) -> Path | None:
     """A labels file in a folder on the way to a scan: then the folders are sites, say, and not classes."""
     folders = {parent for scan in scans for parent in scan.files[0].parents if scan.root in parent.parents}
     return next((folder / LABELS for folder in sorted(folders) if (folder / LABELS).is_file()), None)
-
-
-def _cells(labels: Labels, row: int) -> dict[str, str]:
-    record = labels.frame.iloc[row]
-    cells = {name: str(record[name]) for name in labels.extra if name not in COLUMNS}
-    for role in ("patient", "study", "series", "site", "label", "split"):
-        if role in labels.roles:
-            cells[role] = str(record[labels.roles[role]]).strip()
-    cells["label"] = label_of(cells.get("label", ""))
-    cells["split"] = split_of(cells.get("split", ""), labels.path)
-    return cells
 
 
 def _row(look: Look, scan_id: str, cells: dict[str, str]) -> dict[str, str]:

@@ -4,58 +4,51 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
 from medtl.errors import InputError
 from medtl.progress import say
-from medtl.scans.manifest import SPLITS
+from medtl.scans.class_folders import class_folders
+from medtl.scans.joining import PREFIXES, Joined, Named, below, clean, rows_by_file, rows_by_id
+from medtl.scans.label_files import LABEL_FILES, bids_ignores, find_labels, read_table
+from medtl.scans.label_words import (
+    label_of,
+    marked,
+    of_several_columns,
+    refuse_alike,
+    split_of,
+    uncertain_note,
+    uncertain_word,
+)
+from medtl.scans.manifest import COLUMNS, FACTS
 from medtl.scans.privacy import keyed_hash
-from medtl.scans.table import read_csv
+from medtl.scans.roles import NAMES, PERSONAL, plain, roles_of
 
-# What a column is for -> the names that it goes by, in lower case and without spaces, dots, dashes and underscores.
-ROLES = {
-    "file": ("file", "filename", "filepath", "path", "image", "imagefile", "imagepath", "imagename", "img"),
-    "scan_id": ("scanid",),
-    "series": ("series", "seriesuid", "seriesinstanceuid", "seriesid"),
-    "study": ("study", "studyuid", "studyinstanceuid", "studyid"),
-    "patient": ("patient", "patientid", "subject", "subjectid", "participant", "participantid"),
-    "label": ("label", "labels", "class", "diagnosis"),
-    "site": ("site", "hospital", "centre", "center", "institution"),
-    "split": ("split",),
-}
-NAMES = ("file", "scan_id", "series", "study", "patient")  # what a row can be joined by, the most exact first
-PREFIXES = {"patient": "P-", "study": "ST-", "series": "SE-"}
-SPLIT_WORDS = {"training": "train", "val": "calibrate", "valid": "calibrate", "validation": "calibrate"}
-SPLIT_WORDS |= {"calibration": "calibrate", "testing": "test"} | {name: name for name in SPLITS}
-PERSONAL = {"name", "patientname", "birthdate", "patientbirthdate", "dateofbirth", "dob", "mrn", "ssn", "address"}
-PERSONAL |= {"phone", "email", "accession", "accessionnumber", "firstname", "lastname", "surname", "givenname"}
-PERSONAL |= {"familyname", "fullname", "medicalrecordnumber", "nhsnumber", "zip", "zipcode", "postcode"}
+__all__ = [
+    "LABEL_FILES",
+    "PREFIXES",
+    "Joined",
+    "Labels",
+    "Named",
+    "bids_ignores",
+    "class_folders",
+    "find_labels",
+    "join_labels",
+    "label_of",
+    "read_labels",
+    "refuse_alike",
+    "split_of",
+    "unmatched_table",
+]
+
 FAIR_SHARE = 0.5  # a more exact name is taken when it fits at least this part of what the best one fits
-
-
-@dataclass(frozen=True)
-class Named:
-    """One scan by all the names that a labels file may know it by, as they stand in its files.
-
-    Attributes:
-        files: absolute.
-        root: the indexed folder that they lie in.
-        patient: PatientID; likewise `study` and `series`, "" where the file does not know.
-        scan_id: as in the manifest.
-    """
-
-    files: tuple[Path, ...]
-    root: Path
-    patient: str = ""
-    study: str = ""
-    series: str = ""
-    scan_id: str = ""
+OURS = {*FACTS} - {"modality", "manufacturer"}  # what is measured here; a user's column of the name is another thing
 
 
 @dataclass(frozen=True)
@@ -65,7 +58,7 @@ class Labels:
     Attributes:
         path: the file.
         frame: its cells, all str.
-        roles: a role of `ROLES` -> the column that has it.
+        roles: a role of `roles.ROLES` -> the column that has it.
         extra: the columns that have none and are carried over.
     """
 
@@ -80,6 +73,20 @@ class Labels:
             return [""] * len(self.frame)
         return self.frame[self.roles[role]].str.strip().tolist()
 
+    def cells(self, row: int) -> dict[str, str]:
+        """What a row says, by the manifest's columns and the user's own; `notes` where its label is uncertain."""
+        cells = {name: column[row] for name, column in self._columns.items()}
+        cells["notes"] = uncertain_note(cells["label"])
+        cells["label"] = label_of(cells["label"])
+        cells["split"] = split_of(cells["split"], self.path)
+        return cells if cells["notes"] else {name: cell for name, cell in cells.items() if name != "notes"}
+
+    @cached_property
+    def _columns(self) -> dict[str, list[str]]:
+        columns = {name: self.frame[name].tolist() for name in self.extra if name not in COLUMNS}
+        said = [role for role in ("patient", "study", "series", "site") if role in self.roles]
+        return columns | {role: self.column(role) for role in (*said, "label", "split")}
+
     def mask_files(self) -> set[Path]:
         """The files named in columns like `lesion_mask`: drawings over scans, not scans."""
         columns = [name for name in self.extra if "mask" in name.lower()]
@@ -87,21 +94,29 @@ class Labels:
         return {Path(os.path.normpath(self.path.parent.resolve() / cell)) for cell in cells}
 
 
-def read_labels(path: str | Path, keep_identifiers: bool = False) -> Labels:
-    """Read a labels file: a CSV with a column that names scans (file, series, study or patient) and, mostly, a label.
+def read_labels(path: str | Path, keep_identifiers: bool = False, label_column: str | None = None) -> Labels:
+    """Read a labels file: a table with a column that names scans (file, series, study or patient) and, mostly, a label.
 
-    Columns with a person's name, birth date or the like are left out unless `keep_identifiers`.
+    It may be CSV, TSV, Excel (.xlsx), JSON, a `participants.tsv` of BIDS or a MONAI datalist. Columns with a person's
+    name, birth date or the like are left out unless `keep_identifiers`. A column that has the name of one that indexing
+    fills (`size`, `volume`, `notes` ...) is carried over as `size_in_labels`.
+
+    Args:
+        path: the file.
+        keep_identifiers: keep the columns with names and the like.
+        label_column: the column that has the label, where it is not called `label`, `class` or `diagnosis`; or several,
+            separated by commas, of 0 and 1: a scan then has the label of each that is 1.
 
     Raises:
-        InputError: no column names scans, `label` is misspelt, or a split is none.
+        InputError: no column names scans, `label` is misspelt, a split is none, labels differ in case only.
     """
     path = Path(path)
-    frame = read_csv(path)
-    roles: dict[str, str] = {}
-    for role, names in ROLES.items():
-        found = [column for name in names for column in frame.columns if _plain(column) == name]
-        if found:
-            roles[role] = found[0]
+    frame = read_table(path)
+    if {"scan_id", "status"} <= set(frame):  # a manifest: what it knows of the files is looked at anew
+        frame = frame.drop(columns=[name for name in (*FACTS, "status", "reason") if name in frame])
+    roles = roles_of(frame.columns)
+    if label_column:
+        frame, roles = _choose_label(frame, roles, label_column, path)
     rest = [column for column in frame.columns if column not in roles.values()]
     for role in ("label", "file", "patient"):
         alike = [column for column in rest if abs(len(column) - len(role)) <= 1]
@@ -113,220 +128,172 @@ def read_labels(path: str | Path, keep_identifiers: bool = False) -> Labels:
             f"{path} does not say which scans it is about: it needs a column named file, series, study or patient, and "
             f"has {', '.join(frame.columns)}"
         )
-    personal = [column for column in rest if _plain(column) in PERSONAL and not keep_identifiers]
+    personal = [column for column in rest if plain(column) in PERSONAL and not keep_identifiers]
     if personal:
         say(f"{path.name}: left out {', '.join(personal)} (--keep-identifiers keeps them)")
+    extra = [column for column in rest if column not in personal]
+    renamed = {name: f"{name}_in_labels" for name in extra if name in OURS}
+    frame = frame.rename(columns=renamed)
+    extra = [renamed.get(name, name) for name in extra]
     if "label" not in roles:
-        say(f'{path.name} has no column "label": the scans stay unlabelled')
-    labels = Labels(path, frame, roles, tuple(column for column in rest if column not in personal))
-    for word in labels.column("split"):
-        split_of(word, path)
+        choice = f"; choose one with --label-column, of {', '.join(extra)}" if extra else ""
+        say(f'{path.name} has no column "label": the scans stay unlabelled{choice}')
+    labels = Labels(path, frame, roles, tuple(extra))
+    _check_labels(labels)
     return labels
 
 
-def split_of(word: str, path: Path) -> str:
-    """The manifest's name of a split: "val" is "calibrate".
+def _choose_label(
+    frame: pd.DataFrame, roles: dict[str, str], wanted: str, path: Path
+) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The table with its label in the column, or of the columns, that the user names."""
+    names = [wanted] if wanted in frame else [name.strip() for name in wanted.split(",") if name.strip()]
+    columns: list[str] = []
+    there = [str(column) for column in frame.columns]
+    for name in names:
+        fits = [column for column in there if column == name] or [c for c in there if plain(c) == plain(name)]
+        if not fits:
+            near = difflib.get_close_matches(name, there, n=1)
+            hint = f'did you mean "{near[0]}"?' if near else f"it has {', '.join(there)}"
+            raise InputError(f'{path} has no column "{name}" for --label-column; {hint}')
+        columns.append(fits[0])
+    taken = {roles[role]: role for role in NAMES if role in roles}
+    for column in columns:
+        if column in taken:
+            raise InputError(f'{path}: the column "{column}" names the {taken[column]}, it is no label')
+    if len(columns) == 1:
+        kept = {role: column for role, column in roles.items() if column != columns[0]}
+        return frame, kept | {"label": columns[0]}
+    try:
+        cells = of_several_columns(columns, [frame[column].tolist() for column in columns])
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return frame.assign(label=cells), roles | {"label": "label"}
 
-    Raises:
-        InputError: it is not known.
-    """
-    name = SPLIT_WORDS.get(word.lower(), "")
-    if word and not name:
-        near = difflib.get_close_matches(word.lower(), list(SPLIT_WORDS), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(SPLITS)}, or empty"
-        raise InputError(f"{path}: the split {word!r} is not known; {hint}")
-    return name
+
+def _check_labels(labels: Labels) -> None:
+    """Mark what is uncertain and say how many, and refuse what cannot be right."""
+    if "label" in labels.roles:
+        cells = marked(labels.column("label"))
+        labels.frame[labels.roles["label"]] = cells
+        try:
+            refuse_alike(map(label_of, set(cells)))
+        except InputError as error:
+            raise InputError(f"{labels.path}: {error}") from None
+        uncertain = Counter(word for word in map(uncertain_word, cells) if word)
+        if uncertain:
+            words = ", ".join(f"{word} {number:,}" for word, number in uncertain.most_common())
+            say(f"{labels.path.name}: {uncertain.total():,} uncertain labels ({words}): those scans stay unlabelled")
+    for word in set(labels.column("split")):
+        split_of(word, labels.path)
 
 
-def label_of(cell: str) -> str:
-    """A label as the manifest has it: several, joined by ";", in sorted order."""
-    return ";".join(sorted({name.strip() for name in cell.split(";") if name.strip()}))
-
-
-def join_labels(labels: Labels, scans: Sequence[Named]) -> list[int | None]:
+def join_labels(labels: Labels, scans: Sequence[Named]) -> Joined:
     """Find each scan's row of the labels file, and say by what it was found.
 
-    A `file` may be relative to the labels file or to the indexed folder, with or without its extension, or the name
-    alone where no two scans share it; a series is found by any of its files or by their folder. Patient, study and
-    series are those of the DICOM header, or of a folder on the way to a picture, in clear or hashed as in a manifest.
-
-    Returns:
-        For each scan the row number, or None.
+    A `file` may be relative to the labels file, to the indexed folder or one above or below it, with or without its
+    extension, where no two scans share so much of a name; a series is found by any of its files or by their folder.
+    Patient, study and series are those of the DICOM header, or of a folder on the way to a scan, in clear or hashed as
+    in a manifest.
 
     Raises:
         InputError: nothing matches, or what matches has two labels.
     """
-    ways = {role: _by_file if role == "file" else _by_id(role) for role in NAMES if role in labels.roles}
-    found = {role: way(labels, scans) for role, way in ways.items()}
+    found = {
+        role: rows_by_file(labels.column(role), scans, labels.path.parent.resolve())
+        if role == "file"
+        else rows_by_id(labels.column(role), scans, role)
+        for role in NAMES
+        if role in labels.roles
+    }
     fits = {role: sum(row is not None for row in rows) for role, rows in found.items()}
     best = max(fits.values(), default=0)
     if best == 0:
         raise InputError(_nothing_matches(labels, scans))
     role = next(role for role in found if fits[role] >= FAIR_SHARE * best)
     rows = found[role]
-    _refuse_two_labels(labels, role, {row for row in rows if row is not None})
-    keys = labels.column(role)
+    keys = [clean(key) for key in labels.column(role)]
     named = {keys[row] for row in rows if row is not None}
-    missed = len({key for key in keys if key} - named)
+    _refuse_two_labels(labels, role, named)
+    nameless = tuple(row for row, key in enumerate(keys) if key not in named)
     parts = [f"{labels.path.name}: joined by {role}, {fits[role]:,} of {len(scans):,} scans have a row"]
-    if missed:
+    if missed := len({keys[row] for row in nameless} - {""}):
         parts.append(f"{missed:,} of its names fit no scan here")
     if labels.extra:
         parts.append(f"carried over {', '.join(labels.extra)}")
     say("; ".join(parts))
-    return rows
+    return Joined(rows, role, nameless)
 
 
-def class_folders(scans: Sequence[Named]) -> list[str] | None:
-    """The class of each scan by the folder that it lies in, where the folders are classes, and say so.
+def unmatched_table(
+    labels: Labels, scans: Sequence[Named], joined: Joined, keep_identifiers: bool = False
+) -> list[dict[str, str]]:
+    """What matched nothing on either side: rows of the labels file that fit no scan, and scans that have no row.
 
-    They are when every scan lies in one of 2 to 20 folders right under its root whose names read like classes, which
-    patients' folders, series, splits and dates do not, and when they are not one a patient.
+    Args:
+        labels: the file.
+        scans: the scans that `joined` is about.
+        joined: what `join_labels` found.
+        keep_identifiers: patients, studies and series in clear, not hashed.
 
     Returns:
-        The folder's name for each scan, or None.
+        Rows of `what` ("row without scan" or "scan without row"), `row` (its number in the labels file, from 1, the
+        header not counted), `name` (what it is joined by), `label`, `scan_id` and `path` (below the indexed folder).
     """
-    folders = []
-    for scan in scans:
-        parts = scan.files[0].relative_to(scan.root).parts
-        if len(parts) < 2:
-            return None
-        folders.append(parts[0])
-    counts = Counter(folders)
-    patients = {scan.patient for scan in scans if scan.patient}
-    of_patient = defaultdict(set)
-    for folder, scan in zip(folders, scans, strict=True):
-        of_patient[folder].add(scan.patient)
-    if not 2 <= len(counts) <= 20 or len(counts) == len(patients):
-        return None
-    if patients and all(len(of_patient[folder]) == 1 for folder in counts):
-        return None  # an archive's export, one folder a patient
-    if min(counts.values()) < 2 or not all(_reads_like_a_class(name) for name in counts):
-        return None
-    shown = ", ".join(f"{name} ({count:,})" for name, count in sorted(counts.items()))
-    say(f"no labels file, but folders that look like classes: {shown}; give --labels if they are not")
-    return folders
+    keys, words = labels.column(joined.by), labels.column("label")
+    prefix = "" if keep_identifiers else PREFIXES.get(joined.by, "")
+    table = []
+    for row in joined.nameless_rows:
+        name = keyed_hash(keys[row], prefix) if prefix else keys[row]
+        table.append(_unmatched("row without scan", row=str(row + 1), name=name, label=words[row]))
+    for scan, found in zip(scans, joined.rows, strict=True):
+        if found is None:
+            name = getattr(scan, joined.by, "")
+            name = keyed_hash(name, prefix) if prefix else name
+            path = below(scan.files[0], scan.root)
+            table.append(_unmatched("scan without row", name=name, scan_id=scan.scan_id, path=path))
+    return table
 
 
-# --- the names of scans --------------------------------------------------------------------------------------------
-
-NOT_A_CLASS = re.compile(
-    r"(?:pat|patient|sub|subj|subject|case|study|series|st|se|p|s|im|img|image|images|dicom|dcm|scan|scans|exam|visit|ses"
-    r"|session|ser|acc|data|mask|masks|train|training|val|valid|validation|test|testing|calibrate)?[-_ .]?[\d.\-_]*",
-    re.IGNORECASE,
-)
+def _unmatched(
+    what: str, row: str = "", name: str = "", label: str = "", scan_id: str = "", path: str = ""
+) -> dict[str, str]:
+    return {"what": what, "row": row, "name": name, "label": label, "scan_id": scan_id, "path": path}
 
 
-def _reads_like_a_class(name: str) -> bool:
-    hexadecimal = re.fullmatch(r"[0-9a-fA-F]{8,}", name)
-    return not (NOT_A_CLASS.fullmatch(name) or hexadecimal or len(re.findall(r"\d", name)) > 4)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\s._-]", "", name).lower()
-
-
-def _clean(name: str) -> str:
-    return re.sub(r"^(\./)+", "", name.strip().replace("\\", "/"))
-
-
-def _stem(name: str) -> str:
-    """Without the extension; an ending with a space or of more than five letters is part of the name."""
-    name = name.removesuffix(".gz")
-    return re.sub(r"(?<=[^/])\.[A-Za-z][A-Za-z0-9]{0,4}$", "", name)
-
-
-def _base(name: str) -> str:
-    return name.rstrip("/").rpartition("/")[2]
-
-
-SHORTENINGS: tuple[Callable[[str], str], ...] = (str, _stem, _base, lambda name: _stem(_base(name)))
-
-
-def _by_file(labels: Labels, scans: Sequence[Named]) -> list[int | None]:
-    cells = [_clean(cell) for cell in labels.column("file")]
-    names = [_file_names(scan, labels.path.parent.resolve()) for scan in scans]
-    found: list[int | None] = [None] * len(scans)
-    for number, shorten in enumerate(SHORTENINGS):
-        bare = number >= 2
-        rows = _rows_of_one_name(cells, shorten)
-        keys = [{shorten(name) for name in given} for given in names]
-        holders = Counter(key for mine in keys for key in mine) if bare else Counter()
-        for i, mine in enumerate(keys):
-            if found[i] is None:
-                fits = [rows[key] for key in mine if key in rows and holders[key] <= 1]
-                found[i] = min(fits, default=None)
-    return found
-
-
-def _rows_of_one_name(cells: Sequence[str], shorten: Callable[[str], str]) -> dict[str, int]:
-    """The first row of each shortened name that is short for one file only."""
-    short_for: dict[str, set[str]] = defaultdict(set)
-    rows: dict[str, int] = {}
-    for row, cell in enumerate(cells):
-        if key := shorten(cell):
-            rows.setdefault(key, row)
-            short_for[key].add(cell)
-    return {key: row for key, row in rows.items() if len(short_for[key]) == 1}
-
-
-def _file_names(scan: Named, beside: Path) -> list[str]:
-    files = list(scan.files)
-    if len(files) > 1:
-        files += {file.parent for file in files} if len({file.parent for file in files}) == 1 else set()
-    names = []
-    for file in files:
-        names += [file.as_posix(), f"{scan.root.name}/{_below(file, scan.root)}", _below(file, scan.root)]
-        names.append(Path(os.path.relpath(file, beside)).as_posix())
-    return names
-
-
-def _below(file: Path, root: Path) -> str:
-    return file.relative_to(root).as_posix()
-
-
-def _by_id(role: str) -> Callable[[Labels, Sequence[Named]], list[int | None]]:
-    def find(labels: Labels, scans: Sequence[Named]) -> list[int | None]:
-        rows = _rows_of_one_name(labels.column(role), str)
-        return [next((rows[key] for key in _ids(scan, role) if key in rows), None) for scan in scans]
-
-    return find
-
-
-def _ids(scan: Named, role: str) -> list[str]:
-    known = getattr(scan, role)
-    if role == "scan_id":
-        return [known]
-    if known:
-        return [known, keyed_hash(known, PREFIXES[role])]
-    return list(scan.files[0].relative_to(scan.root).parts[:-1])
-
-
-def _refuse_two_labels(labels: Labels, role: str, rows: set[int]) -> None:
+def _refuse_two_labels(labels: Labels, role: str, named: set[str]) -> None:
     """The same name may stand in several rows if they agree on the label."""
-    seen: dict[str, str] = {}
-    keys = [_clean(key) for key in labels.column(role)]
-    used = {keys[row] for row in rows}
-    for key, cell in zip(keys, labels.column("label"), strict=True):
-        label = label_of(cell)
-        if key in used and seen.setdefault(key, label) != label:
+    seen: dict[str, tuple[int, str]] = {}
+    cells = labels.column("label")
+    for row, (key, cell) in enumerate(zip(map(clean, labels.column(role)), cells, strict=True)):
+        if key not in named:
+            continue
+        first, label = seen.setdefault(key, (row, label_of(cell)))
+        if label != label_of(cell):
             better = "" if role == "file" else "; name each scan in a column `file`, or its `series`"
+            who = f"file {key}" if role == "file" else f"one {role} in rows {first + 1} and {row + 1}"
             raise InputError(
-                f"{labels.path}: {role} {key} has the labels {seen[key] or 'none'!r} and {label or 'none'!r}; keep one"
+                f"{labels.path}: {who} has the labels {label or 'none'!r} and {label_of(cell) or 'none'!r}; keep one"
                 f"{better}"
             )
 
 
 def _nothing_matches(labels: Labels, scans: Sequence[Named]) -> str:
+    """Files are shown; patients, studies and series are counted."""
     role = next(role for role in NAMES if role in labels.roles)
-    theirs = list(dict.fromkeys(cell for cell in labels.column(role) if cell))[:3]
-    if role == "file":
-        ours = [_below(scan.files[0], scan.root) for scan in scans]
-    else:
-        ours = [getattr(scan, role) or _below(scan.files[0], scan.root) for scan in scans]
-    here = ", ".join(list(dict.fromkeys(ours))[:3]) or "no scans"
+    theirs = list(dict.fromkeys(cell for cell in labels.column(role) if cell))
     roots = " and ".join(sorted({str(scan.root) for scan in scans})[:2])
+    column = labels.roles[role]
+    if role == "file":
+        here = ", ".join([below(scan.files[0], scan.root) for scan in scans[:3]]) or "no scans"
+        there = ", ".join(theirs[:3]) or "nothing"
+        return (
+            f"{labels.path} matches no scan: its column {column} has {there}, where {roots} has {here}; make the names "
+            "alike, or give the folder that they belong to"
+        )
+    known = len({getattr(scan, role) for scan in scans} - {""})
     return (
-        f"{labels.path} matches no scan: its column {labels.roles[role]} has {', '.join(theirs) or 'nothing'}, where "
-        f"{roots} has {here}; make the names alike, or give the folder that they belong to"
+        f"{labels.path} matches no scan: none of the {len(theirs):,} names in its column {column} is one of the "
+        f"{known:,} that the files in {roots} give for {role}, or a folder there; make them alike, or give the folder "
+        "that they belong to"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import os
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +14,18 @@ import pandas as pd
 
 from medtl.errors import InputError
 from medtl.files import atomic_write, refuse_existing
-from medtl.scans.table import read_csv, to_csv
+from medtl.scans.datalist import from_datalist, is_datalist, of_medtl, to_datalist
+from medtl.scans.places import relative_to, seen_from
+from medtl.scans.table import read_csv, read_json, to_csv
 
 COLUMNS = ("scan_id", "patient", "study", "series", "site", "path", "label", "split", "status", "reason")
-FACTS = ("group", "modality", "manufacturer", "size", "spacing", "n_files", "volume", "on_gap", "notes")
-FACTS += ("fingerprint", "phash")  # what indexing adds
+FACTS = (  # what indexing adds
+    *("group", "modality", "manufacturer", "size", "spacing", "n_files"),
+    *("volume", "on_gap", "notes", "fingerprint", "phash"),
+)
 STATUSES = ("ok", "set aside", "unreadable")
 SPLITS = ("train", "calibrate", "test")
+KINDS = (".csv", ".json")  # a manifest's file
 
 
 @dataclass(frozen=True)
@@ -137,10 +142,25 @@ class Manifest:
 
     @property
     def groups(self) -> np.ndarray:
-        """Who must stay in one split, as str (N,): the group of near-duplicates, else the patient, else the scan."""
+        """Who must stay in one split, as str (N,).
+
+        The group of near-duplicates, else the patient, else the file of several volumes, else the scan.
+        """
         group = self.frame.group if "group" in self.frame else pd.Series("", index=self.frame.index)
-        group = group.where(group != "", self.frame.patient)
-        return group.where(group != "", self.frame.scan_id).to_numpy(str)
+        for names in (self.frame.patient, self.shared_files, self.frame.scan_id):
+            group = group.where(group != "", names)
+        return group.to_numpy(str)
+
+    @property
+    def shared_files(self) -> pd.Series:
+        """The file that a scan shares with other volumes of one examination, as text, "" where it has its own.
+
+        The thousands of pictures in one .npz are each their own.
+        """
+        if "volume" not in self.frame:
+            return pd.Series("", index=self.frame.index)
+        path = self.frame.path
+        return path.where((self.frame.volume != "") & ~path.str.contains(".npz/", regex=False), "")
 
     def digest(self) -> str:
         """SHA-256 of the contract's columns, whatever the order of the rows and wherever the files lie."""
@@ -177,31 +197,28 @@ class Manifest:
 
     @classmethod
     def load(cls, path: str | Path) -> Manifest:
-        """Read a manifest that `save` wrote, and perhaps a person edited.
+        """Read a manifest that `save` wrote, and perhaps a person edited: a CSV, or a MONAI datalist (.json).
 
         Raises:
             InputError: it is not there, is not a manifest, a cell holds an unknown word, or its Parquet is missing.
         """
         path = Path(path)
+        folder = path.parent.resolve()
+        if path.suffix.lower() == ".json":
+            return cls(*_load_datalist(path, folder))
         frame = read_csv(path)
         if "file" in frame and not {"scan_id", "path"} & set(frame):
-            raise InputError(
-                f"{path} is a labels file and not a manifest: give the folder of its scans, or make a manifest with "
-                f"`medtl index FOLDER --labels {path.name} -o manifest.csv`"
-            )
-        try:
-            _check(frame)
-        except InputError as error:
-            raise InputError(f"{path}: {error}") from None
-        folder = path.parent.resolve()
-        frame["path"] = [_absolute(cell, folder) for cell in frame.path]
+            raise InputError(_labels_and_no_manifest(path, "a labels file"))
+        _check_file(frame, path)
+        frame["path"] = list(map(seen_from(folder), frame.path))
         return cls(frame, _load_files(frame, path, folder))
 
     def save(self, path: str | Path, force: bool = False) -> Path:
         """Write the table as CSV, whole or not at all, and the files of series that have many as Parquet beside it.
 
         Paths are relative to the manifest's folder where the two share one, so that both can move together. Cells that
-        a spreadsheet would run (`= + - @`) get an apostrophe, which `load` takes away.
+        a spreadsheet would run (`= + - @`) get an apostrophe, which `load` takes away. A name that ends in .json gets a
+        MONAI datalist instead, which holds all of it; see `datalist.to_datalist`.
 
         Args:
             path: such as `manifest.csv`; the Parquet is then `manifest.files.parquet`.
@@ -212,16 +229,21 @@ class Manifest:
         """
         path = place_to_save(path, force)
         folder = path.parent.resolve()
+        if path.suffix.lower() == ".json":
+            with atomic_write(path) as part:
+                part.write_text(to_datalist(self.frame, self.files, folder), "utf-8")
+            return path
+        relative = relative_to(folder)
         many = {scan_id: paths for scan_id, paths in self.files.items() if len(paths) > 1}
         beside = _files_table(path)
         if many:
             table = pd.DataFrame(
-                [(scan_id, _relative(file, folder)) for scan_id, paths in many.items() for file in paths],
+                [(scan_id, relative(file)) for scan_id, paths in many.items() for file in paths],
                 columns=["scan_id", "file"],
             )
             with atomic_write(beside) as part:
                 table.to_parquet(part, index=False)
-        frame = self.frame.assign(path=[_relative(cell, folder) for cell in self.frame.path])
+        frame = self.frame.assign(path=list(map(relative, self.frame.path)))
         with atomic_write(path) as part:
             part.write_bytes(to_csv([*frame.columns], frame.itertuples(index=False, name=None)).encode(*_BYTES))
         if not many:
@@ -233,11 +255,13 @@ def place_to_save(path: str | Path, force: bool) -> Path:
     """Return `path`, where a manifest may be saved; to be asked before the work of making one.
 
     Raises:
-        InputError: its name does not end in .csv, or it exists and `force` was not given.
+        InputError: its name ends neither in .csv nor in .json, or it exists and `force` was not given.
     """
     path = Path(path)
-    if path.suffix.lower() != ".csv":
-        raise InputError(f"{path}: a manifest is saved as CSV; give a name that ends in .csv")
+    if path.suffix.lower() not in KINDS:
+        raise InputError(
+            f"{path}: a manifest is saved as CSV, or as a MONAI datalist: give a name that ends in .csv or .json"
+        )
     return refuse_existing(path, force)
 
 
@@ -274,16 +298,46 @@ def _files_table(path: Path) -> Path:
     return path.with_suffix(".files.parquet")
 
 
+def _check_file(frame: pd.DataFrame, path: Path) -> None:
+    try:
+        _check(frame)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def _labels_and_no_manifest(path: Path, what: str) -> str:
+    return (
+        f"{path} is {what} and not a manifest: give the folder of its scans, or make a manifest with "
+        f"`medtl index FOLDER --labels {path.name} -o manifest.csv`"
+    )
+
+
+def _load_datalist(path: Path, folder: Path) -> tuple[pd.DataFrame, dict[str, tuple[Path, ...]]]:
+    content = read_json(path)
+    if not is_datalist(content):
+        raise InputError(_labels_and_no_manifest(path, "a JSON file"))
+    if not of_medtl(content):
+        raise InputError(_labels_and_no_manifest(path, "a datalist without scan_id"))
+    try:
+        frame, files = from_datalist(content, folder, COLUMNS)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    _check_file(frame, path)
+    return frame, files
+
+
 def _load_files(frame: pd.DataFrame, path: Path, folder: Path) -> dict[str, tuple[Path, ...]]:
     files: dict[str, tuple[Path, ...]] = {}
     beside = _files_table(path)
     if beside.is_file():
         try:
-            table = pd.read_parquet(beside)
-            of_scan = table.groupby("scan_id", sort=False).file
+            table = pd.read_parquet(beside, columns=["scan_id", "file"])
+            ids, names = table.scan_id.tolist(), table.file.tolist()
         except Exception as error:  # pyarrow has many
             raise InputError(f"{beside} is damaged or of another program; index the folder again") from error
-        files = {str(scan_id): tuple(Path(_absolute(f, folder)) for f in cells) for scan_id, cells in of_scan}
+        absolute = seen_from(folder)
+        for scan_id, pairs in itertools.groupby(zip(ids, names, strict=True), key=lambda pair: str(pair[0])):
+            files[scan_id] = (*files.get(scan_id, ()), *(Path(absolute(name)) for _, name in pairs))
     if "n_files" in frame:
         for scan_id, number in zip(frame.scan_id, frame.n_files, strict=True):
             if number not in ("", "1") and scan_id not in files:
@@ -292,17 +346,3 @@ def _load_files(frame: pd.DataFrame, path: Path, folder: Path) -> dict[str, tupl
                     "put it beside the manifest, or index the folder again"
                 )
     return files
-
-
-def _relative(file: str | Path, folder: Path) -> str:
-    """Relative to `folder` where the two share more than the root of the disk; with forward slashes."""
-    if not str(file):
-        return ""
-    file = Path(file)
-    if not file.is_absolute() or file.parts[:2] != folder.parts[:2]:
-        return str(file)
-    return Path(os.path.relpath(file, folder)).as_posix()
-
-
-def _absolute(cell: str, folder: Path) -> str:
-    return os.path.normpath(folder / cell) if cell else ""

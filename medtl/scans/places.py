@@ -17,7 +17,7 @@ def relative_to(folder: Path) -> Callable[[str | Path], str]:
     def relative(file: str | Path) -> str:
         text = str(file)
         parent, name = os.path.split(text)
-        if not name or not os.path.isabs(text):
+        if not name or not os.path.isabs(text):  # noqa: PTH117
             return text
         if parent not in parents:
             near = Path(text).parts[:2] == folder.parts[:2]

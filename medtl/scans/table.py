@@ -1,12 +1,14 @@
-"""CSV tables that a person opens, edits and saves in a spreadsheet, without losing or running a cell."""
+"""Tables that a person opens, edits and saves, without losing a cell or running one in a spreadsheet."""
 
 from __future__ import annotations
 
 import csv
 import io
 import itertools
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -41,7 +43,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     """Read a table: every cell a str as it was written, "" where it is empty; empty lines are left out.
 
     UTF-8, or else the Windows code page 1252 that Excel saves; separated by comma, semicolon or tab, whichever parts
-    the first line most.
+    the first line most; a .tsv by tab.
 
     Raises:
         InputError: the file is not there, is not a table, or has a row longer than its header.
@@ -57,7 +59,7 @@ def read_csv(path: Path) -> pd.DataFrame:
     except UnicodeDecodeError:
         text = raw.decode("cp1252", "replace")
     first = text.lstrip().partition("\n")[0]
-    delimiter = max(DELIMITERS, key=first.count)
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else max(DELIMITERS, key=first.count)
     try:
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
         lines = [(reader.line_num, line) for line in reader if any(line)]
@@ -81,3 +83,18 @@ def read_csv(path: Path) -> pd.DataFrame:
         cells = [unescape(cell) for cell in line[: len(header)]]
         rows.append(cells + [""] * (len(header) - len(cells)))
     return pd.DataFrame(rows, columns=header, dtype=object).astype(str)
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        InputError: it is not there, or is no JSON.
+    """
+    try:
+        return json.loads(path.read_text("utf-8-sig"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}; check the name") from error
+    except (ValueError, RecursionError) as error:
+        where = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise InputError(f"{path} is no JSON file, or is damaged{where}: write it again") from error

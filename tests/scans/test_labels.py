@@ -22,7 +22,7 @@ def scan(
 def rows(tmp_path: Path, text: str, scans: list[Named]) -> list[int | None]:
     path = tmp_path / "labels.csv"
     path.write_text(text)
-    return join_labels(read_labels(path), scans)
+    return join_labels(read_labels(path), scans).rows
 
 
 SCANS = [scan("a.png"), scan("deep/b.dcm"), scan("deep/c.nii.gz")]
@@ -100,7 +100,7 @@ def test_nothing_matches_shows_three_of_each(tmp_path: Path) -> None:
 
 def test_two_labels_for_one_name(tmp_path: Path) -> None:
     one = [scan("a.dcm", patient="p0")]
-    with pytest.raises(InputError, match=r"patient p0 has the labels 'benign' and 'malignant'; .*column `file`"):
+    with pytest.raises(InputError, match=r"one patient in rows 1 and 2 has the labels 'benign' and 'malign.*`file`"):
         rows(tmp_path, "patient,label\np0,benign\np0,malignant\n", one)
     assert rows(tmp_path, "patient,label\np0,benign\np0,benign\np9,x\np9,y\n", one) == [0]
 
@@ -151,7 +151,7 @@ def test_words() -> None:
 )
 def test_folders_that_are_classes(folders: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     scans = [scan(f"{folder}/more/{i}.png") for folder in folders for i in range(3)]
-    assert class_folders(scans) == [folder for folder in folders for _ in range(3)]
+    assert class_folders(scans) == [(folder, "", "") for folder in folders for _ in range(3)]
     assert f"{folders[0]} (3)" in capsys.readouterr().out
 
 

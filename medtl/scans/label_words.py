@@ -1,0 +1,122 @@
+"""What is a label, what is none, and what is an uncertain one."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from medtl.errors import InputError
+from medtl.scans.datalist import NONE_OF_THEM
+from medtl.scans.manifest import SPLITS
+
+SPLIT_WORDS = {"training": "train", "val": "calibrate", "valid": "calibrate", "validation": "calibrate"}
+SPLIT_WORDS |= {"calibration": "calibrate", "testing": "test"} | {name: name for name in SPLITS}
+
+# "none" is not among them: a finding may be none
+EMPTY = {"", "nan", "na", "n/a", "#n/a", "null", "-", "missing"}
+UNCERTAIN = {"unknown", "not known", "uncertain", "indeterminate", "equivocal", "unclear", "undetermined", "?"}
+MINUS_ONE = "uncertain (-1)"  # what a -1 among 0 and 1 is read as: CheXpert's mark
+YES, NO = {"1", "1.0", "true", "yes", "y"}, {"0", "0.0", "false", "no", "n"}
+
+
+def label_of(cell: str) -> str:
+    """A label as the manifest has it: several, joined by ";", in sorted order; "" where it is empty or uncertain.
+
+    A scan that has one uncertain label among others is unlabelled as a whole: what is not known is no class, and not
+    the absence of one either.
+    """
+    if uncertain_word(cell):
+        return ""
+    return ";".join(sorted({name for name in _names(cell) if _word(name) not in EMPTY}))
+
+
+def uncertain_word(cell: str) -> str:
+    """The word by which a label is uncertain, "indeterminate" say; "" where it is not."""
+    for name in _names(cell):
+        if name == MINUS_ONE:
+            return "-1"
+        if _word(name) in UNCERTAIN:
+            return name
+    return ""
+
+
+def uncertain_note(cell: str) -> str:
+    """`uncertain label: indeterminate`, for a manifest's notes; "" where it is not."""
+    word = uncertain_word(cell)
+    return f"uncertain label: {word}" if word else ""
+
+
+def marked(cells: Sequence[str]) -> list[str]:
+    """One column of labels, 0 and 1 as such (1.0 is 1), and -1 among them uncertain; any other column as it is."""
+    words = {cell for cell in cells if _word(cell) not in EMPTY and not uncertain_word(cell)}
+    if not words <= {"0", "1", "-1", "0.0", "1.0", "-1.0"}:
+        return list(cells)
+    return [MINUS_ONE if cell.startswith("-1") else cell.removesuffix(".0") for cell in cells]
+
+
+def of_several_columns(names: Sequence[str], columns: Sequence[Sequence[str]]) -> list[str]:
+    """One label of several columns of 0 and 1: the names of those that are 1, joined by ";".
+
+    Where all are 0 it is "none"; an empty cell among others counts as 0, as NIH's and CheXpert's do; where all are
+    empty the label is; one that is uncertain makes the whole uncertain.
+
+    Raises:
+        InputError: a cell is something else.
+    """
+    labels = []
+    for cells in zip(*columns, strict=True):
+        words = [_word(cell) for cell in cells]
+        doubtful = [cell for cell, word in zip(cells, words, strict=True) if word in UNCERTAIN]
+        if doubtful or "-1" in words or "-1.0" in words:
+            labels.append(doubtful[0].strip() if doubtful else MINUS_ONE)
+            continue
+        for name, word in zip(names, words, strict=True):
+            if word not in YES | NO | EMPTY:
+                raise InputError(
+                    f'the column "{name}" has a cell {word!r} where 0 or 1 is wanted; several label columns mark what '
+                    "is there, a column that names the class is given alone"
+                )
+        present = [name for name, word in zip(names, words, strict=True) if word in YES]
+        labels.append(";".join(present) or (NONE_OF_THEM if set(words) & NO else ""))
+    return labels
+
+
+def refuse_alike(labels: Iterable[str]) -> None:
+    """Refuse labels that differ only in upper and lower case or in spaces: "Benign" and "benign" are one class.
+
+    Args:
+        labels: as a manifest has them; several joined by ";".
+
+    Raises:
+        InputError: names the two.
+    """
+    spelt: dict[str, str] = {}
+    for name in sorted({name for label in set(labels) for name in label.split(";")}):
+        if (alike := spelt.setdefault(re.sub(r"\s", "", name).casefold(), name)) != name:
+            raise InputError(
+                f"the labels {alike!r} and {name!r} differ only in upper and lower case or in spaces: write them alike"
+            )
+
+
+def split_of(word: str, path: Path) -> str:
+    """The manifest's name of a split: "val" is "calibrate".
+
+    Raises:
+        InputError: it is not known.
+    """
+    name = SPLIT_WORDS.get(word.lower(), "")
+    if word and not name:
+        near = difflib.get_close_matches(word.lower(), list(SPLIT_WORDS), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(SPLITS)}, or empty"
+        raise InputError(f"{path}: the split {word!r} is not known; {hint}")
+    return name
+
+
+def _names(cell: str) -> list[str]:
+    return [name.strip() for name in cell.split(";") if name.strip()]
+
+
+def _word(cell: str) -> str:
+    return cell.strip().lower()
