@@ -3,72 +3,101 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pydicom
 
 from medtl.errors import ScanError
-from medtl.scans.dicom_place import Plane, numbers, planes
+from medtl.scans.dicom_place import Plane, Triple, words
+
+CREATOR = "SIEMENS CSA HEADER"
+NO_HEADER = (
+    "a Siemens mosaic without the private header that tells its slices apart: export the series again, "
+    "with private fields or not as a mosaic"
+)
 
 
-def is_mosaic(dataset: pydicom.Dataset) -> bool:
+def is_mosaic(elements: Any) -> bool:
     """Whether the picture is a mosaic of slices."""
-    image_type = dataset.get("ImageType") or ()
-    return "MOSAIC" in ([image_type] if isinstance(image_type, str) else list(image_type))
+    return "MOSAIC" in words(elements, "ImageType")
 
 
-def mosaic_planes(dataset: pydicom.Dataset, file: int) -> list[Plane]:
+def mosaic_planes(elements: Any, whole: Plane) -> list[Plane]:
     """The place of each slice in a mosaic, lying side by side in the order of the private Siemens (CSA) header.
 
     The public position is that of a square as large as the mosaic around the centre of the first slice, so the first
     slice's own corner lies inwards of it by half the difference in size. As nibabel has it ("Siemens mosaic" in its
     documentation), after Siemens' own account.
 
+    Args:
+        elements: the header: `Elements`, or a pydicom Dataset.
+        whole: the plane of the picture as it is.
+
     Raises:
         ScanError: the CSA header, without which slices cannot be told apart, is missing or damaged.
     """
-    count, direction, between = _csa(dataset)
+    count, direction = _csa(elements)
+    between = whole.between if math.isfinite(whole.between) else whole.thickness
+    if not math.isfinite(between):
+        raise ScanError(NO_HEADER)
     grid = math.ceil(math.sqrt(count))
-    whole = planes(dataset, file, 1)[0]
-    if not whole.placed:
-        return [Plane(file, k, whole.order, None, None, whole.spacing, between) for k in range(count)]
-    assert whole.position is not None and whole.orientation is not None
-    inwards = (1 - 1 / grid) / 2 * np.array([int(dataset.Columns), int(dataset.Rows)]) * np.array(whole.spacing)[::-1]
-    corner = whole.position + inwards[0] * whole.orientation[:3] + inwards[1] * whole.orientation[3:]
-    return [
-        Plane(file, k, whole.order, corner + k * between * direction, whole.orientation, whole.spacing, between)
+    rows, columns = whole.size[0] // grid, whole.size[1] // grid
+    tile = replace(whole, size=(rows, columns), between=between)
+    if whole.position is None or whole.orientation is None or not whole.placed:
+        return [replace(tile, frame=k, position=None, orientation=None) for k in range(count)]
+    inwards = (1 - 1 / grid) / 2
+    down, right = inwards * whole.size[0] * whole.spacing[0], inwards * whole.size[1] * whole.spacing[1]
+    row, column = whole.orientation[:3], whole.orientation[3:]
+    corner = [p + right * r + down * c for p, r, c in zip(whole.position, row, column, strict=True)]
+    places: list[Triple] = [
+        (
+            corner[0] + k * between * direction[0],
+            corner[1] + k * between * direction[1],
+            corner[2] + k * between * direction[2],
+        )
         for k in range(count)
     ]
+    return [replace(tile, frame=k, position=place) for k, place in enumerate(places)]
 
 
-def mosaic_slices(dataset: pydicom.Dataset, values: np.ndarray) -> np.ndarray:
-    """Cut a mosaic (1, rows, columns) into its slices (slices, rows / grid, columns / grid)."""
-    count = _csa(dataset)[0]
+def mosaic_slices(elements: Any, values: np.ndarray) -> np.ndarray:
+    """A mosaic (1, rows, columns) as its slices (slices, rows / grid, columns / grid), not copied where numpy can."""
+    count = _csa(elements)[0]
     grid = math.ceil(math.sqrt(count))
     rows, columns = values.shape[1] // grid, values.shape[2] // grid
     if rows * grid != values.shape[1] or columns * grid != values.shape[2]:
         raise ScanError("the Siemens mosaic does not divide into its slices: export the series again, not as a mosaic")
     tiles = values[0].reshape(grid, rows, grid, columns).swapaxes(1, 2).reshape(grid * grid, rows, columns)
-    return np.ascontiguousarray(tiles[:count])
+    return tiles[:count]
 
 
-def _csa(dataset: pydicom.Dataset) -> tuple[int, np.ndarray, float]:
-    """Number of slices, the direction (3,) LPS from each to the next, and mm between them."""
+def _csa(elements: Any) -> tuple[int, Triple]:
+    """Number of slices, and the direction LPS from each to the next."""
     from nibabel.nicom import csareader
 
-    refuse = ScanError(
-        "a Siemens mosaic without the private header that tells its slices apart: export the series again, "
-        "with private fields or not as a mosaic"
-    )
     try:
-        csa: Any = csareader.get_csa_header(dataset, "image")
-        count, direction = csareader.get_n_mosaic(csa), csareader.get_slice_normal(csa)
+        for block in range(0x10, 0x20):
+            creator = _private(elements, block)
+            if creator is None:
+                continue
+            creator = creator.decode("ascii", "replace") if isinstance(creator, bytes) else str(creator)
+            if creator.strip(" \x00") == CREATOR:
+                csa: Any = csareader.read(_private(elements, block * 0x100 + 0x10))
+                count, direction = csareader.get_n_mosaic(csa), csareader.get_slice_normal(csa)
+                break
+        else:
+            raise ScanError(NO_HEADER)
+    except ScanError:
+        raise
     except Exception as error:
-        raise refuse from error
-    between = numbers(dataset, "SpacingBetweenSlices", 1)
-    if between is None:
-        between = numbers(dataset, "SliceThickness", 1)
-    if not count or not 0 < count <= 4096 or direction is None or between is None:
-        raise refuse
-    return int(count), np.asarray(direction, dtype=float), float(between[0])
+        raise ScanError(NO_HEADER) from error
+    if not count or not 0 < count <= 4096 or direction is None:
+        raise ScanError(NO_HEADER)
+    x, y, z = (float(part) for part in direction)
+    return int(count), (x, y, z)
+
+
+def _private(elements: Any, element: int) -> Any:
+    value = elements.get((0x0029, element))
+    return getattr(value, "value", value)  # pydicom gives the element

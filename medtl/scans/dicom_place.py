@@ -1,206 +1,261 @@
-"""Where DICOM pictures lie in the patient: slices put in order, and their affine."""
+"""Where each DICOM slice lies in the patient, as its header says it: one `Plane` a slice.
+
+A plain slice costs a few microseconds (no numpy), because an index makes one of every file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-import pydicom
+import math
+import struct
+import sys
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from medtl.errors import ScanError
-from medtl.scans.dicom_pixels import functional_groups
 
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-SAME_PLACE = 0.01  # mm; what positions written with a few decimals differ by
-SAME_DIRECTION = 1e-3  # of a unit vector
-UNEVEN = 0.1  # part of the slice distance by which a slice may stand off its place
 UNKNOWN = float("nan")
+UNSAID = -1.0  # an echo time, a b-value, a time point that the header does not give: sortable, unlike nan
+LAST = float("inf")  # the order of a slice without a number
+MOST_FRAMES = 50_000  # the longest perfusion and cine runs have some thousands
+RAW_TYPES = {0: "M", 1: "P", 2: "R", 3: "I"}  # GE's private "raw data type": magnitude, phase, real, imaginary
+DIMENSIONS = 5  # how many of a plane's `times` have a name; what follows is DimensionIndexValues
+
+Triple = tuple[float, float, float]
 
 
-@dataclass(frozen=True)
+class Kind(NamedTuple):
+    """What sets one stack apart from another at the same place.
+
+    Attributes:
+        type: the first three words of ImageType, such as ("ORIGINAL", "PRIMARY", "AXIAL").
+        extras: the words after them, and "M", "P", "R" or "I" (magnitude, phase, real, imaginary).
+        stack: StackID, of an enhanced object.
+        window: energy window of a nuclear-medicine frame.
+        echo: echo time in ms, else the echo's number; -1 where not said.
+        b_value: s/mm², -1 where not said.
+        direction: of the diffusion gradient, () where not said.
+    """
+
+    type: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+    stack: str = ""
+    window: float = UNSAID
+    echo: float = UNSAID
+    b_value: float = UNSAID
+    direction: tuple[float, ...] = ()
+
+
+NO_KIND = Kind()
+
+
+@dataclass(frozen=True, slots=True)
 class Plane:
     """One slice's place, as its header gives it.
 
     Attributes:
         file: which of the series' files.
         frame: which frame of that file.
-        order: the file's instance number, to tell time points apart.
-        position: mm (3,) LPS, the centre of the first pixel; None where not known.
-        orientation: (6,) direction along a row, then along a column, LPS unit vectors; None where not known.
+        order: the file's instance number, inf where it has none.
+        position: mm (x, y, z) LPS, the centre of the first pixel; None where not known.
+        orientation: direction along a row, then along a column, LPS unit vectors (6); None where not known.
         spacing: mm (between rows, between columns), nan where not known.
-        thickness: mm between slices as the header says, nan where it does not.
+        thickness: mm, of the slice (SliceThickness), nan where not known.
+        between: mm from slice to slice as the header says (SpacingBetweenSlices), nan where it does not.
+        size: (rows, columns).
+        kind: what sets one stack apart from another at the same place.
+        times: what tells time points apart: temporal position, acquisition number, trigger time, acquisition time,
+            content time, then an enhanced object's dimension indices; -1 where not said.
+        modality: "CT", "MR" ...
+        copy: a number made of the object's UID: the same for the same object sent twice; 0 where it has none.
+        in_patient: False where position and orientation are those of a volume that is not placed in the patient.
     """
 
     file: int
     frame: int
-    order: float
-    position: np.ndarray | None
-    orientation: np.ndarray | None
-    spacing: tuple[float, float]
-    thickness: float
+    order: float = LAST
+    position: Triple | None = None
+    orientation: tuple[float, ...] | None = None
+    spacing: tuple[float, float] = (UNKNOWN, UNKNOWN)
+    thickness: float = UNKNOWN
+    between: float = UNKNOWN
+    size: tuple[int, int] = (0, 0)
+    kind: Kind = NO_KIND
+    times: tuple[float, ...] = ()
+    modality: str = ""
+    copy: int = 0
+    in_patient: bool = True
 
     @property
     def placed(self) -> bool:
-        """Whether the header says where the slice lies in the patient."""
-        return self.position is not None and self.orientation is not None and bool(np.isfinite(self.spacing).all())
+        """Whether the header says where the slice lies: position, orientation and pixel spacing."""
+        return self.position is not None and self.orientation is not None and math.isfinite(self.spacing[0])
 
     @property
     def height(self) -> float:
-        """Mm along the slice normal."""
+        """Mm along the slice normal; the slice must be placed."""
         assert self.position is not None and self.orientation is not None
-        return float(self.position @ normal(self.orientation))
+        return dot(self.position, normal(self.orientation))
+
+    @property
+    def sequence(self) -> tuple[float, int, int, int]:
+        """The order in which slices were numbered; the same whatever order the files come in."""
+        return self.order, self.copy, self.frame, self.file
 
 
-def numbers(dataset: Any, keyword: str, count: int) -> np.ndarray | None:
-    """The `count` finite numbers of a header field, or None where they are not all there."""
-    try:
-        value = dataset.get(keyword)
-        if value is None or value == "":
-            return None
-        array = np.atleast_1d(np.asarray(value, dtype=float))
-    except (TypeError, ValueError, OverflowError, NotImplementedError):
-        return None
-    return array if array.shape == (count,) and np.isfinite(array).all() else None
+def planes_of(elements: Any, file: int) -> list[Plane]:
+    """The place of each slice in a DICOM file, from its header.
 
-
-def normal(orientation: np.ndarray) -> np.ndarray:
-    """The slice normal (3,) of ImageOrientationPatient (6,)."""
-    return np.cross(orientation[:3], orientation[3:])
-
-
-def planes(dataset: pydicom.Dataset, file: int, frames: int) -> list[Plane]:
-    """The place of each frame of a file, from its header or its functional groups (enhanced CT and MR)."""
-    number = numbers(dataset, "InstanceNumber", 1)
-    order = float(number[0]) if number is not None else float(file)
-    if frames > 1 and not dataset.get("PerFrameFunctionalGroupsSequence"):
-        spacing = _in_plane(dataset, dataset)
-        return [Plane(file, frame, order, None, None, spacing, UNKNOWN) for frame in range(frames)]  # frames are time
-    result = []
-    for frame in range(frames):
-        places, directions, measures = (
-            _group(dataset, frame, name)
-            for name in ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
-        )
-        thickness = numbers(measures, "SpacingBetweenSlices", 1)
-        if thickness is None:
-            thickness = numbers(measures, "SliceThickness", 1)
-        result.append(
-            Plane(
-                file=file,
-                frame=frame,
-                order=order,
-                position=numbers(places, "ImagePositionPatient", 3),
-                orientation=_unit_vectors(numbers(directions, "ImageOrientationPatient", 6)),
-                spacing=_in_plane(measures, dataset),
-                thickness=float(abs(thickness[0])) if thickness is not None and thickness[0] != 0 else UNKNOWN,
-            )
-        )
-    return result
-
-
-def in_order(slices: Sequence[Plane]) -> tuple[list[Plane], int]:
-    """Sort slices along their normal and keep the first time point of each.
+    Args:
+        elements: the header: `Elements`, or a pydicom Dataset.
+        file: the number that the planes get as their file.
 
     Returns:
-        the slices of one volume, from the lowest along the slice normal to the highest; how many volumes there were.
+        one plane a frame, in the order of the frames; of a Siemens mosaic one a slice.
 
     Raises:
-        ScanError: the slices do not make one stack.
+        ScanError: a Siemens mosaic without the private header that tells its slices apart; absurdly many frames.
     """
-    if not any(plane.placed for plane in slices):
-        return sorted(slices, key=lambda plane: (plane.order, plane.file, plane.frame)), 1
-    if not all(plane.placed for plane in slices):
-        raise ScanError("some slices of the series do not say where they lie in the patient: export the series again")
-    first = slices[0]
-    assert first.orientation is not None
-    for plane in slices[1:]:
-        assert plane.orientation is not None
-        if np.abs(plane.orientation - first.orientation).max() > SAME_DIRECTION:
-            raise ScanError(
-                "the series holds slices of different directions (a localiser?): index each stack by itself"
-            )
-        if not np.allclose(plane.spacing, first.spacing, rtol=1e-3):
-            raise ScanError("the series holds slices of different pixel spacing: index each stack by itself")
-    in_height = sorted(slices, key=lambda plane: (plane.height, plane.order, plane.frame))
-    stacks: list[list[Plane]] = []
-    for plane in in_height:
-        if stacks and plane.height - stacks[-1][0].height < SAME_PLACE:
-            stacks[-1].append(plane)
-        else:
-            stacks.append([plane])
-    volume = [min(stack, key=lambda plane: (plane.order, plane.file, plane.frame)) for stack in stacks]
-    _refuse_gaps(volume)
-    return volume, max(len(stack) for stack in stacks)
+    frames = int(number(elements, "NumberOfFrames", 1)) or 1
+    if frames > MOST_FRAMES:
+        raise ScanError("the header promises far more frames than a file can hold: it is damaged, export it again")
+    if "PerFrameFunctionalGroupsSequence" in elements or "SharedFunctionalGroupsSequence" in elements:
+        from medtl.scans.dicom_frames import enhanced_planes
+
+        return enhanced_planes(elements, file, frames)
+    plane = plain_plane(elements, file)
+    if "MOSAIC" in plane.kind.extras or "MOSAIC" in plane.kind.type:
+        from medtl.scans.dicom_mosaic import mosaic_planes
+
+        return mosaic_planes(elements, plane)
+    if frames > 1:
+        from medtl.scans.dicom_frames import multi_frame_planes
+
+        return multi_frame_planes(elements, plane, frames)
+    return [plane]
 
 
-def affine_and_spacing(volume: Sequence[Plane]) -> tuple[np.ndarray | None, tuple[float, float, float]]:
-    """The affine (4x4, index (slice, row, column) to RAS+ mm) and the spacing in mm of slices in order.
+def renumber(planes: Iterable[Sequence[Plane]]) -> list[Plane]:
+    """The planes of many files as those of one series: the file number is the place in the list."""
+    return [
+        plane if plane.file == file else replace(plane, file=file) for file, own in enumerate(planes) for plane in own
+    ]
 
-    The affine is None, and a spacing nan, where the headers do not say: nothing is made up.
-    """
-    first = volume[0]
-    if not first.placed:
-        return None, (UNKNOWN, *first.spacing)
-    assert first.position is not None and first.orientation is not None
-    if len(volume) > 1:
-        last = volume[-1].position
-        assert last is not None
-        step = (last - first.position) / (len(volume) - 1)  # shears with a tilted gantry, as the patient was scanned
+
+def plain_plane(elements: Any, file: int) -> Plane:
+    """The place of a file of one frame, from the fields of the file itself."""
+    modality = sys.intern(text(elements, "Modality").upper())
+    uid = text(elements, "SOPInstanceUID")
+    trigger = UNSAID
+    if modality == "MR":
+        kind = _magnetic_kind(elements)
+        trigger = number(elements, "TriggerTime", UNSAID)
     else:
-        step = normal(first.orientation) * first.thickness
-    between = float(np.linalg.norm(step))
-    if not np.isfinite(between):
-        return None, (UNKNOWN, *first.spacing)
-    lps = np.eye(4)
-    lps[:3, 0] = step
-    lps[:3, 1] = first.orientation[3:] * first.spacing[0]
-    lps[:3, 2] = first.orientation[:3] * first.spacing[1]
-    lps[:3, 3] = first.position
-    return LPS_TO_RAS @ lps, (between, *first.spacing)
-
-
-def _refuse_gaps(volume: Sequence[Plane]) -> None:
-    heights = np.array([plane.height for plane in volume])
-    if len(heights) < 3:
-        return
-    steps = np.diff(heights)
-    usual = float(np.median(steps))
-    worst = int(np.argmax(np.abs(steps - usual)))
-    if abs(steps[worst] - usual) <= max(UNEVEN * usual, 2 * SAME_PLACE):
-        return
-    if steps[worst] > 1.5 * usual:
-        raise ScanError(
-            f"slice {worst + 2} of {len(heights) + round(steps[worst] / usual) - 1} is missing (a gap of "
-            f"{steps[worst]:.1f} mm where slices stand {usual:.1f} mm apart): export the whole series"
-        )
-    raise ScanError(
-        f"the slices are unevenly spaced ({steps.min():.2f} to {steps.max():.2f} mm apart): "
-        "they may be several stacks, index each by itself"
+        kind = Kind(*image_type(words(elements, "ImageType")))
+        if modality == "PT":
+            trigger = number(elements, "FrameReferenceTime", UNSAID)
+    return Plane(
+        file=file,
+        frame=0,
+        order=number(elements, "InstanceNumber", LAST),
+        position=triple(elements, "ImagePositionPatient"),
+        orientation=directions(elements, "ImageOrientationPatient"),
+        spacing=shared(in_plane_spacing(elements, elements)),
+        thickness=distance(elements, "SliceThickness"),
+        between=distance(elements, "SpacingBetweenSlices"),
+        size=shared((int(number(elements, "Rows", 0)), int(number(elements, "Columns", 0)))),
+        kind=shared(kind),
+        times=shared(
+            (
+                number(elements, "TemporalPositionIdentifier", UNSAID),
+                number(elements, "AcquisitionNumber", UNSAID),
+                trigger,
+                number(elements, "AcquisitionTime", UNSAID),
+                number(elements, "ContentTime", UNSAID),
+            )
+        ),
+        modality=modality,
+        copy=zlib.crc32(uid.encode()) if uid else 0,
     )
 
 
-def _group(dataset: pydicom.Dataset, frame: int, sequence: str) -> Any:
-    """The item that holds a frame's facts, or the file itself where it has no functional groups."""
-    for group in functional_groups(dataset, frame):
-        if group.get(sequence):
-            return group[sequence].value[0]
-    return dataset
-
-
-def _unit_vectors(orientation: np.ndarray | None) -> np.ndarray | None:
-    """The two directions at length 1; None where they are not two directions at a right angle."""
-    if orientation is None:
+def numbers(elements: Any, keyword: str, count: int) -> tuple[float, ...] | None:
+    """The `count` finite numbers of a header field, or None where they are not all there."""
+    try:
+        value = elements.get(keyword)
+        if value is None or isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
+            result: tuple[float, ...] = () if value is None or value == "" else (float(value),)
+        else:
+            result = tuple([float(part) for part in value])
+    except (TypeError, ValueError, OverflowError, NotImplementedError):
         return None
-    along_row, along_column = orientation[:3], orientation[3:]
-    lengths = np.linalg.norm(along_row), np.linalg.norm(along_column)
-    if not all(0.99 < length < 1.01 for length in lengths) or abs(along_row @ along_column) > 0.01:
-        return None
-    return np.concatenate([along_row / lengths[0], along_column / lengths[1]])
+    return result if len(result) == count and all(map(math.isfinite, result)) else None
 
 
-def _in_plane(measures: Any, dataset: pydicom.Dataset) -> tuple[float, float]:
+def triple(elements: Any, keyword: str) -> Triple | None:
+    """Three numbers, or None."""
+    value = numbers(elements, keyword, 3)
+    return None if value is None else (value[0], value[1], value[2])
+
+
+def directions(elements: Any, keyword: str) -> tuple[float, ...] | None:
+    """The two directions of an orientation at length 1 (6); None where they are not two at a right angle."""
+    value = numbers(elements, keyword, 6)
+    return None if value is None else _unit_vectors(value)
+
+
+def distance(elements: Any, keyword: str) -> float:
+    """Mm, nan where the header does not say."""
+    return abs(number(elements, keyword, 0.0)) or UNKNOWN
+
+
+def text(elements: Any, keyword: str) -> str:
+    """A field in words; "" where it is not there or cannot be decoded."""
+    try:
+        value = elements.get(keyword)
+    except Exception:  # a field that cannot be decoded is a field that the file does not know
+        return ""
+    return "" if value is None else str(value).strip().strip("\x00")
+
+
+def words(elements: Any, keyword: str) -> tuple[str, ...]:
+    """The values of a field of several words, in capitals."""
+    try:
+        value = elements.get(keyword)
+    except Exception:
+        return ()
+    if value is None:
+        return ()
+    return tuple([str(part).strip().upper() for part in ([value] if isinstance(value, str) else value)])
+
+
+@lru_cache(4096)
+def image_type(values: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """ImageType in two: the first three words, which the standard defines, and the maker's own."""
+    return values[:3], values[3:]
+
+
+@lru_cache(4096)
+def shared(value: Any) -> Any:
+    """The same object for equal values: an index holds many planes."""
+    return value
+
+
+def dot(one: Sequence[float], other: Sequence[float]) -> float:
+    """The product of two vectors (3,)."""
+    return one[0] * other[0] + one[1] * other[1] + one[2] * other[2]
+
+
+@lru_cache(4096)
+def normal(orientation: tuple[float, ...]) -> Triple:
+    """The slice normal of an orientation (6): along a row cross along a column."""
+    a, b, c, d, e, f = orientation
+    return b * f - c * e, c * d - a * f, a * e - b * d
+
+
+def in_plane_spacing(measures: Any, elements: Any) -> tuple[float, float]:
     """Mm between rows and between columns.
 
     PixelSpacing, else that of the detector or the digitiser (projection radiographs), else of the one calibrated
@@ -208,15 +263,78 @@ def _in_plane(measures: Any, dataset: pydicom.Dataset) -> tuple[float, float]:
     """
     for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
         spacing = numbers(measures, keyword, 2)
-        if spacing is not None and (spacing > 0).all():
-            return float(spacing[0]), float(spacing[1])
-    regions = dataset.get("SequenceOfUltrasoundRegions") or []
+        if spacing is not None and spacing[0] > 0 and spacing[1] > 0:
+            return spacing[0], spacing[1]
     steps = set()
-    for region in regions:
+    for region in elements.get("SequenceOfUltrasoundRegions") or []:
         units = region.get("PhysicalUnitsXDirection"), region.get("PhysicalUnitsYDirection")
         rows, columns = numbers(region, "PhysicalDeltaY", 1), numbers(region, "PhysicalDeltaX", 1)
         if units == (3, 3) and rows is not None and columns is not None:  # 3: centimetres
-            steps.add((abs(float(rows[0])) * 10, abs(float(columns[0])) * 10))
+            steps.add((abs(rows[0]) * 10, abs(columns[0]) * 10))
     if len(steps) == 1 and min(min(steps)) > 0:
         return steps.pop()
     return UNKNOWN, UNKNOWN
+
+
+def _magnetic_kind(elements: Any) -> Kind:
+    """Echo, diffusion and complex part of an MR slice; the makers' private fields where the public ones are empty."""
+    kind, extras = image_type(words(elements, "ImageType"))
+    echo = number(elements, "EchoTime", UNSAID)
+    if echo <= 0:
+        echo = number(elements, "EchoNumbers", UNSAID)
+    b_value = number(elements, "DiffusionBValue", UNSAID)
+    maker = text(elements, "Manufacturer").upper()
+    if maker.startswith("GE"):
+        if b_value < 0:
+            b_value = _private_numbers(elements, 0x0043, 0x1039)[0]
+            b_value = b_value if b_value < 0 else b_value % 1e9  # GE adds 1e9 to some
+        part = RAW_TYPES.get(int(_private_numbers(elements, 0x0043, 0x102F)[0]), "M")
+        extras = extras if part == "M" else (*extras, part)
+    elif maker.startswith("SIEMENS") and b_value < 0:
+        b_value = _private_numbers(elements, 0x0019, 0x100C)[0]
+    gradient: tuple[float, ...] = ()
+    if b_value > 0:
+        gradient = numbers(elements, "DiffusionGradientOrientation", 3) or ()
+        if not gradient and maker.startswith("SIEMENS"):
+            gradient = _private_numbers(elements, 0x0019, 0x100E)
+            gradient = gradient if len(gradient) == 3 else ()
+    return Kind(kind, extras, "", UNSAID, echo, b_value, gradient)
+
+
+def _private_numbers(elements: Any, group: int, element: int) -> tuple[float, ...]:
+    """A maker's numbers, also where an export forgot what type they are; (-1,) where there are none."""
+    try:
+        value = elements.get((group, element))
+        value = getattr(value, "value", value)  # pydicom gives the element
+        if isinstance(value, bytes):
+            if len(value) == 24 and value.strip(b"0123456789.+-eE \\\x00"):
+                return struct.unpack("<3d", value)
+            value = value.decode("ascii").strip(" \x00").split("\\")
+        parts = [value] if isinstance(value, (str, float, int)) else list(value or ())
+        result = tuple([float(part) for part in parts])
+    except Exception:
+        return (UNSAID,)
+    return result if result and all(map(math.isfinite, result)) else (UNSAID,)
+
+
+def number(elements: Any, keyword: str, default: float) -> float:
+    """The first finite number of a field; `default` where there is none."""
+    try:
+        value = elements.get(keyword)
+        if value is None or value == "":
+            return default
+        if not isinstance(value, (float, int, str)):
+            value = value[0] if len(value) else default
+        number = float(value)
+    except (TypeError, ValueError, OverflowError, NotImplementedError, IndexError, KeyError):
+        return default
+    return number if math.isfinite(number) else default
+
+
+@lru_cache(4096)
+def _unit_vectors(orientation: tuple[float, ...]) -> tuple[float, ...] | None:
+    row, column = orientation[:3], orientation[3:]
+    lengths = math.hypot(*row), math.hypot(*column)
+    if not all(0.99 < length < 1.01 for length in lengths) or abs(dot(row, column)) > 0.01:
+        return None
+    return tuple([x / lengths[0] for x in row] + [x / lengths[1] for x in column])
