@@ -1,22 +1,7 @@
 """The values of a DICOM picture: decoded, in real units, red-green-blue where it has colour.
 
-Which library decodes was measured on the files of `dcm_qa_ts` and of pydicom's wheel (parsing and pixels, ms a file,
-one core; every pair gave equal pixels):
-
-    ===================  ==================  =================
-    transfer syntax      pydicom (plug-in)   SimpleITK (GDCM)
-    ===================  ==================  =================
-    uncompressed           0.7                 1.8
-    RLE                    3.6                14.6
-    JPEG lossless          3.9 (gdcm)          4.0
-    JPEG-LS                4.4 (pyjpegls)      6.1
-    JPEG 2000, 512x512     1.9 (pylibjpeg)     4.8
-    JPEG 2000, 384x384    14.6 (gdcm)         15.4
-    JPEG, 30 colour       33.5 (pillow)       24.8
-    JPEG, 12 bits         cannot               3.3
-    ===================  ==================  =================
-
-So pydicom decodes, in the order of plug-ins below, and SimpleITK reads what pydicom cannot (JPEG of 12 bits).
+What a file costs, parsing and pixels, ms a file, one core, measured on the files of `dcm_qa_ts` and of pydicom's wheel:
+see docs/benchmarks.md. Uncompressed pixels are taken as they lie; compressed ones go to imagecodecs (`dicom_codecs`).
 """
 
 from __future__ import annotations
@@ -25,181 +10,207 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
-from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder, pixel_array
 
 from medtl.errors import ScanError
+from medtl.scans.dicom_codecs import decoded
+from medtl.scans.dicom_layout import (
+    KEYWORDS,
+    PALETTE,
+    YBR,
+    Layout,
+    bits,
+    is_little,
+    layout_of,
+    photometric,
+    pixel_bytes,
+    refuse_impossible,
+    syntax_of,
+)
+from medtl.scans.dicom_native import native, to_rgb, without_unused_bits
+from medtl.scans.dicom_tables import look_up, palette, table_of
 
-PLUGINS = ("pylibjpeg", "pyjpegls", "pydicom", "pillow", "gdcm")  # the first that the decoder has
-LARGEST_UNASKED = 2**30  # bytes that a small file may not promise: no picture shrinks a thousandfold
+__all__ = [
+    "KEYWORDS",
+    "bits",
+    "functional_groups",
+    "photometric",
+    "real_values",
+    "refuse_impossible_size",
+    "rounding",
+    "slope_of",
+    "stored_range",
+    "syntax_of",
+]
+
+EXACT = 2**24  # whole numbers up to here are whole numbers in float32
+BEYOND = "its values are larger than 32-bit floating point holds: export it with other units"
 
 
-def real_values(dataset: pydicom.Dataset, path: Path) -> tuple[np.ndarray, float]:
+def real_values(elements: Any, path: str | Path, out: np.ndarray | None = None) -> tuple[np.ndarray, float]:
     """Decode a picture into the values that its header says they stand for.
 
     Args:
-        dataset: the whole file, pixel data included.
-        path: where it came from, for the one decoder that reads files only.
+        elements: the header and pixels of a file: `read_elements(path, pixels=True)`, or a pydicom Dataset.
+        path: where it came from.
+        out: float32 (frames, rows, columns[, 3]) to write into; where it has another shape, a new array is made.
 
     Returns:
         values: float32 (frames, rows, columns), or (frames, rows, columns, 3) for colour (RGB), after the modality
             LUT or rescale (HU for CT); MONOCHROME1 is not yet turned.
         turn: the lowest plus the highest value that the header allows: `turn - values` is the picture turned.
+            nan for colour.
 
     Raises:
-        ScanError: the pixels are cut off, damaged, or of a kind that no decoder here knows.
+        ScanError: the pixels are cut off, damaged, or of a kind that is not read.
     """
-    if syntax_of(dataset).is_encapsulated and not decoder_of(dataset):
-        raise ScanError(
-            f"the picture is stored as {syntax_of(dataset).name}, which is not read: export it uncompressed"
-        )
-    try:
-        values, real = _decode(dataset, path), False
-    except Exception as error:
-        values, real = _decode_by_itk(dataset, path, error), True
-    colour = int(dataset.get("SamplesPerPixel", 1) or 1) >= 3 or photometric(dataset) == "PALETTE COLOR"
-    frames = int(dataset.get("NumberOfFrames", 1) or 1)
-    expected = (frames, int(dataset.Rows), int(dataset.Columns)) + ((3,) if colour else ())
-    if values.size != int(np.prod(expected)):
-        raise ScanError("the picture has another size than its header says: the file is damaged, export it again")
-    values = values.reshape(expected)
-    if colour:
-        return values.astype(np.float32), float("nan")
-    return _rescale(values, dataset, real)
+    values, layout = _stored(elements, path)
+    if layout.photometric in YBR:
+        return _into(out, to_rgb(values, layout)), float("nan")
+    if layout.photometric == PALETTE:
+        return _into(out, look_up(values, *palette(elements))), float("nan")
+    if layout.samples == 3:
+        return _into(out, values), float("nan")
+    return _rescaled(values, layout, elements, out)
 
 
-def photometric(dataset: pydicom.Dataset) -> str:
-    """How the header says that values become grey or colour, such as "MONOCHROME2"."""
-    return str(dataset.get("PhotometricInterpretation", "") or "").strip().upper()
+def rounding(elements: Any, path: str | Path) -> float:
+    """By how much float32 changes a value of this picture, at most, where its whole numbers are too large for it.
+
+    0.0 where all whole numbers, as stored and after the rescale, are within ± 2**24. Decodes only where the header
+    allows larger ones.
+    """
+    layout = layout_of(elements)
+    if layout.real or layout.samples == 3 or elements.get("ModalityLUTSequence"):
+        return 0.0
+    by_frame = _slopes(elements, layout.frames)
+    low, high = stored_range(layout)
+    reach = max(abs(value) for value in (low, high))
+    if reach <= EXACT and all(abs(s) * reach + abs(i) <= EXACT for s, i in by_frame):
+        return 0.0
+    values, layout = _stored(elements, path)
+    largest = 0.0
+    for frame, (slope, intercept) in zip(values, by_frame * (len(values) // len(by_frame)), strict=True):
+        exact = frame.astype(np.float64) * slope + intercept
+        large = (np.abs(frame.astype(np.float64)) > EXACT) | (np.abs(exact) > EXACT)
+        if large.any():
+            largest = max(largest, float(np.abs(exact - exact.astype(np.float32))[large].max()))
+    return largest
 
 
-def syntax_of(dataset: pydicom.Dataset) -> pydicom.uid.UID:
-    """The transfer syntax; implicit little endian, DICOM's default, where the file names none."""
-    named = getattr(dataset, "file_meta", {}).get("TransferSyntaxUID")
-    if named:
-        return pydicom.uid.UID(named)
-    return pydicom.uid.ImplicitVRLittleEndian if dataset.original_encoding[0] else pydicom.uid.ExplicitVRLittleEndian
+def functional_groups(elements: Any, frame: int) -> list[Any]:
+    """Where an enhanced multi-frame file keeps what belongs to one frame: the frame's own group, then the shared."""
+    own = elements.get("PerFrameFunctionalGroupsSequence") or []
+    shared = elements.get("SharedFunctionalGroupsSequence") or []
+    return [*own[frame : frame + 1], *shared[:1]]
 
 
-def bits(dataset: pydicom.Dataset) -> int:
-    """Bits that carry the value: of a palette's colours, or as stored; 32 or 64 for floating point."""
-    if photometric(dataset) == "PALETTE COLOR" and "RedPaletteColorLookupTableDescriptor" in dataset:
-        return int(dataset.RedPaletteColorLookupTableDescriptor[2])
-    if "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset:
-        return 32 if "FloatPixelData" in dataset else 64
-    return int(dataset.get("BitsStored", 0) or dataset.get("BitsAllocated", 0) or 0)
+def slope_of(elements: Any, frame: int = 0) -> tuple[float, float]:
+    """RescaleSlope and RescaleIntercept, of the file or of one frame's functional group; (1, 0) where not said.
 
-
-def decoder_of(dataset: pydicom.Dataset) -> Any:
-    """The pydicom decoder of this transfer syntax, or None where there is none (video, for one)."""
-    try:
-        return get_decoder(syntax_of(dataset))
-    except NotImplementedError:
-        return None
-
-
-def _decode(dataset: pydicom.Dataset, path: Path) -> np.ndarray:
-    """Stored values, YBR made RGB and a palette looked up, in pydicom's shape."""
-    options: dict[str, Any] = {}
-    if syntax_of(dataset).is_encapsulated:
-        available = decoder_of(dataset).available_plugins
-        options["decoding_plugin"] = next((name for name in PLUGINS if name in available), "")
-    elif "TransferSyntaxUID" not in getattr(dataset, "file_meta", {}):
-        dataset.file_meta = getattr(dataset, "file_meta", pydicom.dataset.FileMetaDataset())
-        dataset.file_meta.TransferSyntaxUID = syntax_of(dataset)
-    try:
-        values = pixel_array(dataset, **options)
-    except Exception:
-        if not options:
-            raise
-        values = pixel_array(dataset)  # every plug-in in turn
-    if photometric(dataset) == "PALETTE COLOR":
-        values = apply_color_lut(values, dataset)[..., :3]
-    return values
-
-
-def _decode_by_itk(dataset: pydicom.Dataset, path: Path, error: Exception) -> np.ndarray:
-    """Real values by SimpleITK, for JPEG of 12 bits; any other failure is the file's own."""
-    name = syntax_of(dataset).name
-    if not syntax_of(dataset).is_encapsulated:
-        raise ScanError(
-            "the file has fewer pixels than its header says: it is cut off, copy or export it again"
-        ) from error
-    if "12-bit" not in str(error):
-        raise ScanError(
-            f"the pixels cannot be decoded ({name}): the file is cut off or damaged, export it again"
-        ) from error
-    import SimpleITK as sitk  # noqa: N813  (slow to import, and hardly ever needed)
-
-    try:
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(str(path))
-        reader.SetImageIO("GDCMImageIO")
-        return sitk.GetArrayFromImage(reader.Execute())
-    except RuntimeError as second:
-        raise ScanError(f"the pixels cannot be decoded ({name}): export the picture uncompressed") from second
-
-
-def _rescale(values: np.ndarray, dataset: pydicom.Dataset, real: bool) -> tuple[np.ndarray, float]:
-    """Apply the modality LUT or the slope and intercept, each frame its own where the header has them by frame."""
-    low, high = _stored_range(values, dataset)
-    if real:
-        slope, intercept = _slope(dataset)
-        turn = slope * (low + high) + 2 * intercept
-        values = values.astype(np.float32)
-        # GDCM, unlike pydicom, turns MONOCHROME1 itself; turned back, so that it is turned in one place only
-        return np.float32(turn) - values if photometric(dataset) == "MONOCHROME1" else values, turn
-    if dataset.get("ModalityLUTSequence"):
-        looked_up = apply_modality_lut(values, dataset)
-        table = apply_modality_lut(np.arange(int(low), int(high) + 1).astype(values.dtype), dataset)
-        return looked_up.astype(np.float32), float(table.min()) + float(table.max())
-    by_frame = [_slope(dataset, frame) for frame in range(len(values))]
-    turns = [slope * (low + high) + 2 * intercept for slope, intercept in by_frame]
-    result = values.astype(np.float32)
-    if result.dtype.itemsize < values.dtype.itemsize or any(pair != (1.0, 0.0) for pair in by_frame):
-        for frame, (slope, intercept) in enumerate(by_frame):
-            result[frame] = values[frame] * slope + intercept
-    return result, max(turns)
-
-
-def _slope(dataset: pydicom.Dataset, frame: int = 0) -> tuple[float, float]:
-    """RescaleSlope and RescaleIntercept, of the file or of one frame's functional group; (1, 0) where not said."""
-    group: Any = dataset
-    for where in functional_groups(dataset, frame):
-        if where.get("PixelValueTransformationSequence"):
-            group = where.PixelValueTransformationSequence[0]
+    Raises:
+        ScanError: they are no numbers, or the slope is 0.
+    """
+    group: Any = elements
+    for where in functional_groups(elements, frame):
+        if items := where.get("PixelValueTransformationSequence"):
+            group = items[0]
             break
     slope, intercept = group.get("RescaleSlope"), group.get("RescaleIntercept")
-    slope = 1.0 if slope in (None, "") else float(slope)
-    intercept = 0.0 if intercept in (None, "") else float(intercept)
-    if not np.isfinite([slope, intercept]).all() or slope == 0:
+    try:
+        slope = 1.0 if slope in (None, "") else float(slope)
+        intercept = 0.0 if intercept in (None, "") else float(intercept)
+    except (TypeError, ValueError):
+        slope = float("nan")
+    if not (np.isfinite(slope) and np.isfinite(intercept)) or slope == 0:
         raise ScanError("RescaleSlope or RescaleIntercept in the header makes no sense: the values are not known")
     return slope, intercept
 
 
-def functional_groups(dataset: pydicom.Dataset, frame: int) -> list[pydicom.Dataset]:
-    """Where an enhanced multi-frame file keeps what belongs to one frame: the frame's own group, then the shared."""
-    own = dataset.get("PerFrameFunctionalGroupsSequence") or []
-    shared = dataset.get("SharedFunctionalGroupsSequence") or []
-    return [*own[frame : frame + 1], *shared[:1]]
+def stored_range(layout: Layout) -> tuple[float, float]:
+    """The lowest and highest value that the bits allow, as modality and maker meant MONOCHROME1 to be turned."""
+    if layout.signed:
+        return -float(2 ** (layout.stored - 1)), float(2 ** (layout.stored - 1) - 1)
+    return 0.0, float(2**layout.stored - 1)
 
 
-def _stored_range(values: np.ndarray, dataset: pydicom.Dataset) -> tuple[float, float]:
-    """The lowest and highest value that BitsStored allows, as modality and maker meant MONOCHROME1 to be turned."""
-    if values.dtype.kind == "f":
-        return float(values.min()), float(values.max())
-    stored = bits(dataset)
-    if int(dataset.get("PixelRepresentation", 0) or 0):
-        return -float(2 ** (stored - 1)), float(2 ** (stored - 1) - 1)
-    return 0.0, float(2**stored - 1)
-
-
-def refuse_impossible_size(dataset: pydicom.Dataset, path: Path) -> None:
+def refuse_impossible_size(elements: Any, path: str | Path) -> None:
     """Raise ScanError where a header promises no pixels, or far more than its file can hold."""
-    frames, held = int(dataset.get("NumberOfFrames", 1) or 1), path.stat().st_size
-    size = frames * int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("SamplesPerPixel", 1) or 1)
-    size *= max(1, int(dataset.get("BitsAllocated", 8) or 8) // 8)
-    if size <= 0:
-        raise ScanError("the header promises a picture of no rows or no columns: the file is damaged, export it again")
-    if frames > held or size > max(LARGEST_UNASKED, 1000 * held):
-        raise ScanError("the header promises far more pixels than the file can hold: it is damaged, export it again")
+    refuse_impossible(layout_of(elements), len(pixel_bytes(elements)))
+
+
+def _stored(elements: Any, path: str | Path) -> tuple[np.ndarray, Layout]:
+    """The values as stored, the bits that they do not use left out, and how they lie."""
+    layout = layout_of(elements)
+    data = pixel_bytes(elements)
+    refuse_impossible(layout, len(data))
+    syntax = syntax_of(elements)
+    if syntax.is_encapsulated or syntax in ("1.2.840.10008.1.2.1.98", "1.2.840.10008.1.2.8.1"):
+        values, layout = decoded(data, layout, str(syntax), elements.get("ExtendedOffsetTable"))
+    else:
+        little = is_little(elements)
+        swapped = not little and layout.allocated <= 8 and _is_word(elements, path)
+        values, layout = native(data, layout, little, swapped)
+    return without_unused_bits(values, layout), layout
+
+
+def _is_word(elements: Any, path: str | Path) -> bool:
+    """Whether pixels of 8 bits in a big-endian file are stored in words of 16 bits ("OW")."""
+    at = getattr(elements, "pixels_at", None)
+    if at is None:
+        return bool(elements["PixelData"].VR == "OW")
+    from medtl.scans.source import open_scan
+
+    with open_scan(path) as file:
+        file.seek(at[0] - 8)
+        return file.read(2) == b"OW"
+
+
+def _into(out: np.ndarray | None, values: np.ndarray) -> np.ndarray:
+    """The values as float32, in `out` where it fits."""
+    if out is None or out.shape != values.shape:
+        return values.astype(np.float32)
+    np.copyto(out, values, casting="unsafe")
+    return out
+
+
+def _rescaled(values: np.ndarray, layout: Layout, elements: Any, out: np.ndarray | None) -> tuple[np.ndarray, float]:
+    """Apply the modality LUT or the slope and intercept, each frame its own where the header has them by frame."""
+    if layout.real:
+        low, high = _finite_range(values)
+    else:
+        low, high = stored_range(layout)
+        if modality := elements.get("ModalityLUTSequence"):
+            first, table = table_of(modality[0])
+            allowed = look_up(np.array([low, high]), first, np.arange(len(table)))
+            within = table[int(allowed[0]) : int(allowed[1]) + 1]
+            return _into(out, look_up(values, first, table)), float(within.min()) + float(within.max())
+    by_frame = _slopes(elements, layout.frames)
+    turn = max(slope * (low + high) + 2 * intercept for slope, intercept in by_frame)
+    if set(by_frame) == {(1.0, 0.0)} and not (layout.real and values.itemsize == 8):
+        return _into(out, values), turn
+    if out is None or out.shape != values.shape:
+        out = np.empty(values.shape, np.float32)
+    for frame, (slope, intercept) in enumerate(by_frame * (len(values) // len(by_frame))):
+        largest = max(abs(low), abs(high)) * abs(slope) + abs(intercept)
+        if slope.is_integer() and intercept.is_integer() and largest <= EXACT and not layout.real:
+            np.multiply(values[frame], np.float32(slope), out=out[frame], dtype=np.float32, casting="unsafe")
+            out[frame] += np.float32(intercept)
+        else:
+            if largest > np.finfo(np.float32).max:
+                raise ScanError(BEYOND)
+            out[frame] = values[frame] * np.float64(slope) + intercept
+    return out, turn
+
+
+def _finite_range(values: np.ndarray) -> tuple[float, float]:
+    finite = values[np.isfinite(values)]
+    if finite.size == 0:
+        raise ScanError("no pixel has a finite value: export the picture again")
+    return float(finite.min()), float(finite.max())
+
+
+def _slopes(elements: Any, frames: int) -> list[tuple[float, float]]:
+    """Slope and intercept of each frame; one pair where all have the same, as a header without frames' own has."""
+    if not elements.get("PerFrameFunctionalGroupsSequence"):
+        return [slope_of(elements)]
+    return [slope_of(elements, frame) for frame in range(frames)]
