@@ -86,13 +86,15 @@ def _signs(packed: np.ndarray) -> np.ndarray:
 def group_patients(manifest: Manifest, near: bool = False) -> Manifest:
     """The manifest with its column `group` made anew: who must stay in one split.
 
-    Joined are rows of one patient, rows of one group as it was, rows of equal pixels, and, if `near` is asked for or
-    the manifest has no groups yet, near-duplicates. A group is named by the first of its patients, or of its scans
-    where no patient is known, in sorted order. Rows that are not "ok" join nothing but their patient.
+    Joined are rows of one patient, volumes of one file, rows of one group as it was, rows of equal pixels, and, if
+    `near` is asked for or the manifest has no groups yet, near-duplicates. A group is named by the first of its
+    patients, or of its scans where no patient is known, in sorted order. Rows that are not "ok" join nothing but their
+    patient and their file.
     """
     frame = manifest.frame
     joined = _Sets(len(frame))
     joined.join_equal(frame.patient)
+    joined.join_equal(manifest.shared_files)
     usable = frame.status == "ok"
     if "group" in frame:
         joined.join_equal(frame.group)
