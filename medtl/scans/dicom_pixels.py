@@ -73,7 +73,7 @@ def real_values(elements: Any, path: str | Path, out: np.ndarray | None = None) 
     return _rescaled(values, layout, elements, out)
 
 
-def rounding(elements: Any, path: str | Path) -> float:
+def rounding(elements: Any, path: str | Path = "") -> float:
     """By how much float32 changes a value of this picture, at most, where its whole numbers are too large for it.
 
     0.0 where all whole numbers, as stored and after the rescale, are within ± 2**24. Decodes only where the header
@@ -87,7 +87,7 @@ def rounding(elements: Any, path: str | Path) -> float:
     reach = max(abs(value) for value in (low, high))
     if reach <= EXACT and all(abs(s) * reach + abs(i) <= EXACT for s, i in by_frame):
         return 0.0
-    values, layout = _stored(elements, path)
+    values, _ = _stored(elements, path)
     largest = 0.0
     for frame, (slope, intercept) in zip(values, by_frame * (len(values) // len(by_frame)), strict=True):
         exact = frame.astype(np.float64) * slope + intercept

@@ -1,0 +1,151 @@
+"""The facts of a DICOM header that later steps need: no identifier, no free text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+from medtl.errors import ScanError
+from medtl.scans.dicom_layout import bits, layout_of, photometric, whole
+from medtl.scans.dicom_pixels import rounding, slope_of
+from medtl.scans.dicom_tables import look_up, table_of
+
+TWO_D, TISSUE = 1, 1  # RegionSpatialFormat and RegionDataType, PS3.3 C.8.5.5.1
+
+
+def facts(elements: Any, turn: float | None) -> dict[str, Any]:
+    """What the header says of the pixels, in their real units.
+
+    Args:
+        elements: the header of a file, with its pixels where whole numbers of over 24 bits may lie in it.
+        turn: the value about which MONOCHROME1 was turned (`turn - value`), or None.
+
+    Returns:
+        Always: "manufacturer", "model", "photometric", "bits". Where the header knows: "burned_in" (bool);
+        "window_center" and "window_width", the first window, and "windows", all as (centre, width);
+        "window_function" ("SIGMOID", "LINEAR_EXACT") where it is not the usual one;
+        "voi_lut": (first value that it maps, its entries), to be shown in place of a window;
+        "padding": (lowest, highest) value of pixels that show nothing;
+        "regions": where an ultrasound machine put its pictures, (top, left, bottom, right), the last two excluded;
+        "rounded": by how much float32 changes a value, at most, where whole numbers are too large for it.
+    """
+    found: dict[str, Any] = {
+        "manufacturer": _text(elements, "Manufacturer"),
+        "model": _text(elements, "ManufacturerModelName"),
+        "photometric": photometric(elements),
+        "bits": bits(elements),
+    }
+    burned_in = {"YES": True, "NO": False}.get(_text(elements, "BurnedInAnnotation").upper())
+    if burned_in is not None:
+        found["burned_in"] = burned_in
+    windows = _windows(elements, turn)
+    if windows:
+        found["window_center"], found["window_width"] = windows[0]
+        found["windows"] = windows
+        function = _text(elements, "VOILUTFunction").upper()
+        if function in ("SIGMOID", "LINEAR_EXACT"):
+            found["window_function"] = function
+    # what is damaged, or not a number, is a fact that the file does not know
+    with suppress(ScanError, TypeError, ValueError, IndexError):
+        if (table := _voi_table(elements, turn)) is not None:
+            found["voi_lut"] = table
+    with suppress(ScanError, TypeError, ValueError, IndexError):
+        if (padding := _padding(elements, turn)) is not None:
+            found["padding"] = padding
+    if regions := _regions(elements):
+        found["regions"] = regions
+    with suppress(ScanError):
+        if error := rounding(elements):
+            found["rounded"] = error
+    return found
+
+
+def _windows(elements: Any, turn: float | None) -> list[tuple[float, float]]:
+    centres, widths = (_numbers(elements, keyword) for keyword in ("WindowCenter", "WindowWidth"))
+    return [
+        (centre if turn is None else turn - centre, width)
+        for centre, width in zip(centres, widths, strict=False)
+        if math.isfinite(centre) and math.isfinite(width) and width > 0
+    ]
+
+
+def _voi_table(elements: Any, turn: float | None) -> tuple[float, tuple[int, ...]] | None:
+    items = elements.get("VOILUTSequence")
+    if not items:
+        return None
+    first, table = table_of(items[0])
+    if turn is None:
+        return float(first), tuple(table.tolist())
+    # of a picture turned, the table is turned both ways: what was high is low, and what was dark is bright
+    depth = int(items[0].get("LUTDescriptor")[2])
+    return turn - (first + len(table) - 1), tuple((2**depth - 1 - table[::-1].astype(int)).tolist())
+
+
+def _padding(elements: Any, turn: float | None) -> tuple[float, float] | None:
+    """PixelPaddingValue up to PixelPaddingRangeLimit, as the pixels have them after rescale and turn."""
+    if elements.get("PixelPaddingValue") is None:
+        return None
+    layout = layout_of(elements)
+    if layout.samples == 3 or layout.real:
+        return None
+    stored = whole(elements, "PixelPaddingValue", 0)
+    ends = [_as_stored(value, layout.signed) for value in (stored, whole(elements, "PixelPaddingRangeLimit", stored))]
+    if modality := elements.get("ModalityLUTSequence"):
+        import numpy as np
+
+        first, table = table_of(modality[0])
+        ends = [float(value) for value in look_up(np.array(ends), first, table)]
+    else:
+        slope, intercept = slope_of(elements)
+        ends = [value * slope + intercept for value in ends]
+    if turn is not None:
+        ends = [turn - value for value in ends]
+    return min(ends), max(ends)
+
+
+def _as_stored(value: int, signed: bool) -> float:
+    """The value with the sign of the pixels, where a writer got its VR wrong."""
+    if signed and 2**15 <= value < 2**16:
+        return float(value - 2**16)
+    return float(value + 2**16 if not signed and -(2**15) <= value < 0 else value)
+
+
+def _regions(elements: Any) -> list[tuple[int, int, int, int]]:
+    """The regions that show tissue in two dimensions, or all where none says so."""
+    chosen = list(_boxes(elements, only_tissue=True)) or list(_boxes(elements, only_tissue=False))
+    return sorted(set(chosen))
+
+
+def _boxes(elements: Any, only_tissue: bool) -> Iterator[tuple[int, int, int, int]]:
+    for item in elements.get("SequenceOfUltrasoundRegions") or []:
+        with suppress(ScanError):
+            if only_tissue and (
+                whole(item, "RegionSpatialFormat", 0) != TWO_D or whole(item, "RegionDataType", 0) != TISSUE
+            ):
+                continue
+            top, left = (max(0, whole(item, f"RegionLocationMin{axis}0", -1)) for axis in "YX")
+            bottom = min(whole(elements, "Rows", 0), whole(item, "RegionLocationMaxY1", -1) + 1)
+            right = min(whole(elements, "Columns", 0), whole(item, "RegionLocationMaxX1", -1) + 1)
+            if top < bottom and left < right:
+                yield top, left, bottom, right
+
+
+def _numbers(elements: Any, keyword: str) -> list[float]:
+    try:
+        value = elements.get(keyword)
+        several = value if hasattr(value, "__len__") and not isinstance(value, str) else [value]
+        return [float(number) for number in several]
+    except (TypeError, ValueError):
+        return []
+
+
+def _text(elements: Any, keyword: str) -> str:
+    try:
+        value = elements.get(keyword)
+    except Exception:  # a field that cannot be decoded is a field that the file does not know
+        return ""
+    if value is None:
+        return ""
+    return str(value if isinstance(value, str) or not hasattr(value, "__getitem__") else value[0]).strip(" \0")
