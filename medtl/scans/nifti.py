@@ -1,95 +1,174 @@
-"""NIfTI volumes, read by nibabel."""
+"""NIfTI and Analyze volumes, in one file or as a pair, read by nibabel."""
 
 from __future__ import annotations
 
-import gzip
 import io
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from medtl.errors import ScanError
-from medtl.scans.scan import Scan
-from medtl.scans.sniff import is_nifti
+from medtl.scans.layout import CUT_OFF, EMPTY, VECTORS
+from medtl.scans.scan import Scan, finite_float32
+from medtl.scans.sniff import ENOUGH, is_nifti, is_pair
+from medtl.scans.source import open_scan, start_of
 
 MILLIMETRES = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
+DATA_NAMES = (".img", ".IMG", ".img.gz")
+NO_DATA = "the voxels (.img) do not lie beside the header (.hdr): copy both into one folder"
 
 
-def read_nifti(path: str | Path) -> Scan:
-    """Read one NIfTI volume (.nii or .nii.gz, by content).
+def read_nifti(path: str | Path, volume: int | None = None) -> Scan:
+    """Read one volume of a NIfTI file (.nii or .nii.gz, by content), a NIfTI pair or Analyze 7.5 (by the .hdr).
 
     The file's axes (i, j, k) become (slice, row, column) = (k, j, i), nothing is flipped, and the affine's columns
-    follow: index (s, r, c) lies where nibabel puts voxel (c, r, s). Values are after scl_slope and scl_inter. Of a
-    time series the first volume is read, and the header fact "volumes" says how many there were.
+    follow: index (s, r, c) lies where nibabel puts voxel (c, r, s). Values are after scl_slope and scl_inter. The place
+    is that of the sform, else of the qform; a file with neither, and Analyze always, has none. Where the unit of
+    length is not stated millimetres are taken, and the header fact "units" is "not stated".
+
+    Args:
+        path: the file, or the header of a pair.
+        volume: which of a time series, from 0. None: the first, and the header fact "volumes" says how many there are.
 
     Raises:
-        ScanError: it is not NIfTI, cut off or damaged, or holds something other than grey or RGB volumes.
+        ScanError: it is not NIfTI, cut off or damaged, has no such volume, or holds something other than grey or RGB
+            volumes.
     """
-    try:
-        image = _open(Path(path))
-        values = _values(image)
+    with _opened(Path(path)) as image:
+        n_volumes = _volumes(image)
+        values, error = _values(image, chosen(volume, n_volumes))
         affine, spacing = _place(image)
+        facts: dict[str, Any] = {
+            "manufacturer": "",
+            "model": "",
+            "photometric": "",
+            "bits": int(image.header["bitpix"]),
+        }
+        if volume is None and n_volumes > 1:
+            facts["volumes"] = n_volumes
+        if error:
+            facts["rounded"] = error
+        if _unit(image) == "unknown":
+            facts["units"] = "not stated"
+    return Scan(values, affine, "", spacing, facts)
+
+
+def nifti_volumes(path: str | Path) -> int:
+    """How many volumes a NIfTI file, NIfTI pair or Analyze file holds, by its header.
+
+    Raises:
+        ScanError: as `read_nifti`.
+    """
+    with _opened(Path(path)) as image:
+        return _volumes(image)
+
+
+def data_of_pair(header: Path) -> Path | None:
+    """Where the voxels of a pair lie, by its header's name; None where they are not there."""
+    bare = header.with_suffix("") if header.suffix.lower() == ".gz" else header
+    for ending in DATA_NAMES:
+        data = bare.with_suffix(ending)
+        try:
+            start_of(data, 1)
+        except ScanError:
+            continue
+        return data
+    return None
+
+
+def chosen(volume: int | None, n_volumes: int) -> int:
+    """The volume asked for, 0 where none was.
+
+    Raises:
+        ScanError: there is no such volume.
+    """
+    if volume is not None and not 0 <= volume < n_volumes:
+        has = f"{n_volumes} volumes, 0 to {n_volumes - 1}" if n_volumes > 1 else "one volume, number 0"
+        raise ScanError(f"the file has no volume {volume}: it has {has}")
+    return volume or 0
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """A nibabel image whose voxels are still in the file; whatever nibabel raises is said in one sentence."""
+    start = start_of(path, ENOUGH)
+    if not (is_nifti(start) or is_pair(start)):
+        raise ScanError("not a NIfTI file")
+    try:
+        with open_scan(path) as header:
+            if is_nifti(start):
+                yield _image(start, header, header)
+                return
+            data_path = data_of_pair(path)
+            if data_path is None:
+                raise ScanError(NO_DATA)
+            with open_scan(data_path, unpack=data_path.suffix == ".gz") as data:
+                yield _image(start, header, data)
     except (ScanError, MemoryError):
         raise
     except Exception as error:
         raise ScanError("the NIfTI file is cut off or damaged: copy or export it again") from error
-    facts: dict[str, Any] = {"manufacturer": "", "model": "", "photometric": "", "bits": int(image.header["bitpix"])}
-    if image.ndim > 3 and int(np.prod(image.shape[3:])) > 1:
-        facts["volumes"] = int(np.prod(image.shape[3:]))
-    return Scan(values, affine, "", spacing, facts)
 
 
-def _open(path: Path) -> Any:
+def _image(start: bytes, header: Any, data: Any) -> Any:
     import nibabel  # slow to import, and many folders have no volumes
 
-    content = path.read_bytes()
-    if content[:2] == b"\x1f\x8b":
-        try:
-            content = gzip.decompress(content)
-        except (EOFError, OSError, zlib.error) as error:
-            raise ScanError("the compressed file (.gz) is cut off or damaged: copy or export it again") from error
-    if not is_nifti(content[:352]):
-        raise ScanError("not a NIfTI file")
-    if b"ni" in (content[344:346], content[4:6]):
-        raise ScanError("the picture is in a second file (.img beside .hdr): save both as one .nii.gz")
-    kind = nibabel.Nifti2Image if content[4:6] == b"n+" else nibabel.Nifti1Image
-    image = kind.from_stream(io.BytesIO(content))
+    kind: Any = nibabel.Spm2AnalyzeImage  # as nibabel opens Analyze: with SPM's scale, where there is one
+    if start[4:7] in (b"n+2", b"ni2"):
+        kind = nibabel.Nifti2Image if is_nifti(start) else nibabel.Nifti2Pair
+    elif start[344:347] in (b"n+1", b"ni1"):
+        kind = nibabel.Nifti1Image if is_nifti(start) else nibabel.Nifti1Pair
+    files = {"header": nibabel.FileHolder(fileobj=header), "image": nibabel.FileHolder(fileobj=data)}
+    image = kind.from_file_map(files, mmap=False)  # a mapped file that is cut off meanwhile would end the process
     if min(image.shape, default=0) < 1:
-        raise ScanError("the NIfTI header promises a volume without voxels: the file is damaged")
-    voxels = int(np.prod(image.shape, dtype=object))
-    if image.header.get_data_offset() + image.get_data_dtype().itemsize * voxels > len(content):
-        raise ScanError("the file is cut off: it has fewer voxels than its header says, copy or export it again")
+        raise ScanError(EMPTY)
+    promised = image.get_data_dtype().itemsize * int(np.prod(image.shape, dtype=object))
+    if int(image.dataobj.offset) + promised > data.seek(0, io.SEEK_END):
+        raise ScanError(CUT_OFF)
     return image
 
 
-def _values(image: Any) -> np.ndarray:
-    """Float32 (k, j, i), or (k, j, i, 3) for RGB."""
+def _volumes(image: Any) -> int:
     if image.ndim > 4 and int(np.prod(image.shape[4:])) > 1:
-        raise ScanError("the file holds vectors (a deformation field?), not a picture")
+        raise ScanError(VECTORS)
+    return int(image.shape[3]) if image.ndim > 3 else 1
+
+
+def _values(image: Any, volume: int) -> tuple[np.ndarray, float]:
+    """Float32 (k, j, i), or (k, j, i, 3) for RGB; the largest error of whole numbers that were rounded."""
     proxy = image.dataobj
     if image.ndim > 3:
-        proxy = proxy[(slice(None), slice(None), slice(None)) + (0,) * (image.ndim - 3)]
+        proxy = proxy[(slice(None), slice(None), slice(None), volume) + (0,) * (image.ndim - 4)]
     values = np.asarray(proxy)
+    stored = image.get_data_dtype()
     if values.dtype.kind == "c":
         raise ScanError("the file holds complex numbers: save the magnitude")
     if values.dtype.names:
         values = np.stack([values[channel] for channel in "RGB"], axis=-1)
-    values = values.reshape(values.shape[:3] + (1,) * max(0, 3 - values.ndim) + values.shape[3:])
-    values = values.swapaxes(0, 2).astype(np.float32, order="C")
-    finite = np.isfinite(values)
-    if not finite.any():
-        raise ScanError("no voxel has a finite value: the file is damaged or was saved wrongly")
-    # Masked voxels are written as NaN by SPM and FSL, which read them as nothing there.
-    return values if finite.all() else np.where(finite, values, np.float32(0))
+    values = values.reshape(values.shape[:3] + (1,) * max(0, 3 - values.ndim) + values.shape[3:]).swapaxes(0, 2)
+    return finite_float32(values, float(image.dataobj.slope) if stored.kind in "iu" else 0.0)
+
+
+def _unit(image: Any) -> str:
+    if not hasattr(image.header, "get_xyzt_units"):
+        return "mm"  # Analyze knows no other
+    try:
+        unit: str = image.header.get_xyzt_units()[0]
+    except KeyError:  # a code that the standard does not have
+        return "unknown"
+    return unit
 
 
 def _place(image: Any) -> tuple[np.ndarray | None, tuple[float, float, float]]:
-    unit = MILLIMETRES.get(image.header.get_xyzt_units()[0], 1.0)
+    unit = MILLIMETRES.get(_unit(image), 1.0)
     sizes = [float(size) * unit for size in image.header.get_zooms()[:3]]
     sizes = [size if np.isfinite(size) and size > 0 else float("nan") for size in sizes] + [float("nan")] * 3
     spacing = (sizes[2], sizes[1], sizes[0])
+    if not hasattr(image.header, "get_xyzt_units"):
+        return None, spacing  # Analyze: left and right were never agreed on
     if int(image.header["sform_code"]) <= 0 and int(image.header["qform_code"]) <= 0:
         return None, spacing  # nibabel would make one up
     affine = np.asarray(image.affine, dtype=float)[:, [2, 1, 0, 3]]

@@ -67,3 +67,16 @@ def to_float32(values: np.ndarray, step: float | None = None) -> tuple[np.ndarra
     if max(abs(float(values.max())), abs(float(values.min()))) <= EXACT * abs(step):
         return floats, 0.0
     return floats, float(np.abs(values.astype(np.float64) - floats).max())
+
+
+def finite_float32(values: np.ndarray, step: float | None = None) -> tuple[np.ndarray, float]:
+    """As `to_float32`; voxels without a value become 0: SPM and FSL write NaN where a mask is, and read nothing there.
+
+    Raises:
+        ScanError: no voxel has a value.
+    """
+    floats, error = to_float32(values, step)
+    finite = np.isfinite(floats)
+    if not finite.any():
+        raise ScanError("no voxel has a finite value: the file is damaged or was saved wrongly")
+    return (floats if finite.all() else np.where(finite, floats, np.float32(0))), error

@@ -44,7 +44,7 @@ def is_nifti(start: bytes) -> bool:
 
 
 def is_pair(start: bytes) -> bool:
-    """Whether these bytes (348 or more) start the header of a NIfTI pair or of Analyze 7.5: its voxels lie beside it."""
+    """Whether these bytes (348 or more) start a NIfTI pair's header or one of Analyze 7.5: its voxels lie beside it."""
     if start[344:347] == b"ni1" or start[4:7] == b"ni2":
         return True
     for order in ("little", "big"):

@@ -1,0 +1,104 @@
+"""TIFF pictures, decoded by tifffile, as scikit-image does; here their numbers get the meaning that the file states."""
+
+from __future__ import annotations
+
+import io
+import logging
+from typing import Any, BinaryIO
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+from medtl.errors import ScanError
+from medtl.scans.source import LARGE, RATIO
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # an oddity either matters, and is an error, or not
+
+WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
+JPEGS = {6, 7, 33003, 33005, 33007, 34712}  # compressions that are decoded to RGB
+UNCOMPRESSED = 1
+ORIENTATION = 274
+
+
+def tiff_pixels(file: BinaryIO) -> tuple[np.ndarray, int]:
+    """Read a TIFF or BigTIFF file, of any compression, tiled or not.
+
+    Pages of one size are slices; thumbnails are left out. Where white is zero it is turned, palettes are looked up,
+    transparency is dropped, and the picture is turned upright. Floating-point numbers are as they are.
+
+    Returns:
+        pixels (slices, rows, columns[, 3]) and their bits.
+
+    Raises:
+        ScanError: pages of several sizes, several channels that are no colours, colours for printing, or more pixels
+            than may be.
+    """
+    size = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    with tifffile.TiffFile(file) as opened:
+        series = [one for one in opened.series if not one.keyframe.is_reduced] or list(opened.series)
+        if len({(one.shape, one.dtype) for one in series}) != 1:
+            raise ScanError("the TIFF file holds pictures of different sizes: save each by itself")
+        page: Any = series[0].keyframe
+        _refuse(page, series, size)
+        stacks = [_in_order(one.asarray(maxworkers=1), one.axes) for one in series]
+        pixels = stacks[0] if len(stacks) == 1 else np.concatenate(stacks)
+        pixels, bits = _meant(pixels, page)
+        turn = page.tags.get(ORIENTATION)
+        return _upright(pixels, int(turn.value) if turn else 1), bits
+
+
+def _refuse(page: Any, series: list[Any], size: int) -> None:
+    if page.imagewidth * page.imagelength > 2 * (Image.MAX_IMAGE_PIXELS or 0):
+        raise ScanError("the picture is larger than 178 million pixels: save it smaller")
+    promised = sum(int(one.nbytes) for one in series)
+    if promised > (size if page.compression == UNCOMPRESSED else max(LARGE // 4, RATIO * size)):
+        raise ScanError("the picture is cut off or damaged: copy or save it again")
+    decoded = page.photometric == YCBCR and page.compression in JPEGS
+    if page.photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE) and not decoded:
+        raise ScanError("the TIFF file has colours for printing or measuring: save it in RGB or grey")
+
+
+def _in_order(values: np.ndarray, axes: str) -> np.ndarray:
+    """(slices, rows, columns[, samples]), from the axes that tifffile names."""
+    if "S" in axes:
+        values = np.moveaxis(values, axes.index("S"), -1)
+        axes = axes.replace("S", "") + "S"
+    n_picture_axes = 3 if "S" in axes else 2
+    before = axes[:-n_picture_axes]
+    if axes[len(before) : len(before) + 2] != "YX":
+        raise ScanError("the TIFF file has axes other than rows and columns: save it as pictures or NIfTI")
+    several = [axis for axis, length in zip(before, values.shape, strict=False) if length > 1]
+    if len(several) > 1 or several == ["C"]:
+        raise ScanError("the TIFF file holds several channels or stacks: save each by itself")
+    return values.reshape(-1, *values.shape[len(before) :])
+
+
+def _meant(values: np.ndarray, page: Any) -> tuple[np.ndarray, int]:
+    """What the numbers stand for, and the bits of that."""
+    bits = int(page.bitspersample)
+    if values.dtype.kind == "c":
+        raise ScanError("the file holds complex numbers: save the magnitude")
+    if page.photometric == PALETTE and page.colormap is not None:
+        return np.moveaxis(np.asarray(page.colormap)[:, values] >> 8, 0, -1), 8
+    if page.photometric == WHITE_IS_ZERO:
+        if values.dtype.kind not in "bu":
+            raise ScanError("the TIFF file calls its smallest number white, and has no largest: save it as PNG")
+        values = ~values if values.dtype == bool else values.dtype.type(2**bits - 1) - values
+    if values.dtype == bool:
+        return values.astype(np.uint8) * np.uint8(255), 8
+    if page.samplesperpixel > 1:
+        values = values[..., :3] if page.samplesperpixel >= 3 else values[..., 0]
+    return values, bits
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turned as TIFF's tag Orientation asks: which side of the picture the first row, and column, is."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(1, 2)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[:, ::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, :, ::-1]
+    return pixels
