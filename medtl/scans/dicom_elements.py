@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from io import FileIO
 from pathlib import Path
-from struct import unpack
+from struct import Struct, unpack
 from typing import Any, BinaryIO
 
 from medtl.errors import ScanError
@@ -36,7 +36,7 @@ from medtl.scans.sniff import is_dicom
 from medtl.scans.source import GZIP, LARGE, RATIO, open_scan
 
 FIRST = 1 << 16  # bytes read at first; the header of a CT, an MR or a radiograph has 2,000 to 20,000
-LONGEST = 1 << 28  # bytes that a header may have; that of an enhanced CT of 10,000 frames has 20 million
+LONGEST = 1 << 26  # bytes read at most in search of the pixels; an enhanced CT of 10,000 frames has 20 million
 PADDING = " \0"
 EXPLICIT = "1.2.840.10008.1.2.1"
 CUT_OFF = "the file is cut off: its pixels end before they should, copy or export it again"
@@ -54,7 +54,10 @@ class Elements:
         size: bytes of the file, unpacked; of its inflated part, where it is deflated, only as far as it was read.
     """
 
-    __slots__ = ("_cached", "_data", "_depth", "_layout", "_order", "_parent", "_pixels", "_where", "implicit", "size")
+    __slots__ = (
+        "_cached", "_data", "_decoders", "_depth", "_keys", "_layout", "_order", "_parent", "_pixels", "_simple",
+        "_where", "implicit", "size",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -69,6 +72,8 @@ class Elements:
         """`where`: key -> offset in `data`, as `dicom_walk.walk` notes it."""
         self._data, self._where, self._order, self.implicit = data, where, order, implicit
         self._parent, self._layout, self.size = parent, layout, size
+        self._keys, self._decoders = _KEYS[order.little], _DECODERS[order.little]
+        self._simple: dict[int, Any] = {} if layout is None else layout.simple
         self._depth: int = parent._depth + 1 if parent else 0
         self._cached: dict[int, list[Elements]] | None = None
         self._pixels: bytes | None = None
@@ -81,16 +86,32 @@ class Elements:
             padding; list[Elements] for a sequence; bytes for OB, OW, OF and what is not known. A list where there are
             several values. nan where a number is none. `default` where the field is absent, empty or cannot be read.
         """
-        key = _KEYS[self._order.little][name]
+        key = self._keys[name]
+        simple = self._simple.get(key)
+        if simple is not None:
+            decode, start, end = simple
+            try:
+                value = decode(self._data[start:end])
+            except UnicodeError:  # beyond ASCII
+                value = _parts(self._text(self._data[start:end]), decode is _names)
+            return default if value is None else value
         at = self._where.get(key)
         if at is None:
             return default
         vr, start, length = self._span(at, key)
-        value = self._sequence(key, start, length) if vr == "SQ" else self._decode(vr, key, start, length)
+        if vr == "SQ":
+            value = self._sequence(key, start, length)
+        elif not length:
+            return default
+        else:
+            value = self._decode(vr, key, self._raw(start, length))
+            decode = self._decoders.get(vr)
+            if decode and length != UNDEFINED and vr.encode() == self._data[at + 4 : at + 6] and vr != "SS":
+                self._simple[key] = decode, start, start + length
         return default if value is None else value
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str | tuple) and _KEYS[self._order.little][name] in self._where
+        return isinstance(name, str | tuple) and self._keys[name] in self._where
 
     def __len__(self) -> int:
         return len(self._where)
@@ -114,9 +135,10 @@ class Elements:
     @property
     def transfer_syntax(self) -> Any:
         """The transfer syntax, a pydicom UID; where the file names none, the one in which it is written."""
+        from pydicom.config import IGNORE
         from pydicom.uid import UID
 
-        return UID(self.syntax)
+        return UID(self.syntax, IGNORE)
 
     @property
     def syntax(self) -> str:
@@ -131,7 +153,7 @@ class Elements:
 
     @property
     def pixels_at(self) -> tuple[int, int | None, str] | None:
-        """Where the pixels lie in the file (its inflated form, if it is deflated): offset, bytes, keyword.
+        """Where the pixels lie in the file (with its data set inflated, if it is deflated): offset, bytes, keyword.
 
         The bytes are None for encapsulated pixels, of undefined length. None where there are no pixels, or the header
         is cut off.
@@ -165,9 +187,8 @@ class Elements:
         from pydicom.dataset import Dataset, FileMetaDataset
         from pydicom.sequence import Sequence
         from pydicom.tag import Tag
-        from pydicom.uid import UID
 
-        keys = [_KEYS[self.little][name] for name in keywords] if keywords else list(self._where)
+        keys = [self._keys[name] for name in keywords] if keywords else list(self._where)
         elements: dict[Any, Any] = {}
         for key in keys:
             at = self._where.get(key)
@@ -187,7 +208,7 @@ class Elements:
         dataset.set_original_encoding(self.implicit, self.little, self._encodings())
         if self._layout:
             dataset.file_meta = FileMetaDataset()
-            dataset.file_meta.TransferSyntaxUID = UID(self.syntax)
+            dataset.file_meta.TransferSyntaxUID = self.transfer_syntax
         if pixels and self._pixels is not None and self.pixels_at:
             _, known, keyword = self.pixels_at
             vr = {"PixelData": "OB" if known is None else "OW", "FloatPixelData": "OF"}.get(keyword, "OD")
@@ -239,47 +260,28 @@ class Elements:
             return self._data[start : end - 8]
         return self._data[start : start + length]
 
-    def _decode(self, vr: str, key: int, start: int, length: int) -> Any:
-        if not length:
-            return None
-        value = self._raw(start, length)
-        decode = _DECODE.get(vr)
-        if decode is not None:
-            return decode(value)
-        if vr in _NUMBERS:
-            return self._numbers(vr, value, key)
-        if vr in _FREE_TEXT:
-            return self._text(vr, value)
+    def _decode(self, vr: str, key: int, value: bytes) -> Any:
         if vr == "US or SS":
-            return self._numbers("SS" if self._signed() else "US", value, key)
-        if vr == "US or OW":  # a table of one entry is a number
+            vr = "SS" if self._signed() else "US"
+        elif vr == "US or OW":  # a table of one entry is a number
             table = self.get("LUTDescriptor")
-            one = isinstance(table, list) and table[0] == 1
-            return self._numbers("US", value, key) if one else value
-        return value
+            vr = "US" if isinstance(table, list) and table[0] == 1 else "OW"
+        decode = self._decoders.get(vr)
+        if decode is None:
+            return self._text(value).rstrip(PADDING) or None if vr in ("LT", "ST", "UT") else value
+        try:
+            found = decode(value)
+        except UnicodeError:
+            return _parts(self._text(value), decode is _names)
+        if vr == "SS" and isinstance(found, list) and found[0] < 0 and self._order.key(key) in _TABLES:
+            found[0] += 65536  # how many entries there are has no sign
+        return found
 
-    def _numbers(self, vr: str, value: bytes, key: int) -> Any:
-        size, kind = _NUMBERS[vr]
-        count = len(value) // size
-        if count * size != len(value):
-            return None
-        found = list(unpack(f"{self._order.sign}{count}{kind}", value))
-        if vr == "AT":
-            return _one_or_all([found[i] << 16 | found[i + 1] for i in range(0, count - 1, 2)])
-        if count > 1 and found[0] < 0 and self._order.key(key) in _TABLES:  # the count of its entries has no sign
-            found[0] += 65536
-        return _one_or_all(found)
-
-    def _text(self, vr: str, value: bytes) -> Any:
+    def _text(self, value: bytes) -> str:
         """Text that may be in the file's own character set."""
         if value.isascii() and b"\x1b" not in value:
-            text = value.decode("ascii")
-        else:
-            text = _in_character_set(value, self._encodings())
-        if vr in ("LT", "ST", "UT"):
-            return text.rstrip(PADDING) or None
-        empty = PADDING + "=" if vr == "PN" else PADDING  # a name's ways of writing that are left out
-        return _one_or_all([part.strip(PADDING).rstrip(empty) for part in text.split("\\")]) or None
+            return value.decode("ascii")
+        return _in_character_set(value, self._encodings())
 
     def _signed(self) -> bool:
         """Whether the pixels are, as this item says, or else what it lies in."""
@@ -373,11 +375,9 @@ def parse(file: BinaryIO, start: bytes) -> Elements:
         if layout is not None:
             _layouts.keep(data, size, layout)
     while layout is None:
-        if len(data) * 4 > LONGEST:
-            raise ScanError(DAMAGED)
         file.seek(0)
         data = file.read(len(data) * 4)
-        layout = layout_of(data, size)
+        layout = layout_of(data, size if len(data) < LONGEST else len(data))
     if layout.syntax == DEFLATED:
         data, layout = _inflated(file, data)
         size = len(data)
@@ -392,12 +392,11 @@ def _inflated(file: BinaryIO, data: bytes) -> tuple[bytes, Layout]:
     while True:
         inflated = _inflate(packed, most)
         whole = data[:begin] + inflated
-        layout = layout_of(whole, len(whole) + (len(inflated) == most), begin)
+        more = len(inflated) == most and most < LONGEST
+        layout = layout_of(whole, len(whole) + more, begin)
         if layout is not None:
             return whole, layout
         most *= 4
-        if most > LONGEST:
-            raise ScanError(DAMAGED)
 
 
 def _inflate(packed: bytes, most: int) -> bytes:
@@ -476,8 +475,24 @@ def refuse_cut_off(elements: Elements, file: BinaryIO) -> None:
 # --- values ---------------------------------------------------------------------------------------------------------
 
 
-def _one_or_all(values: list[Any]) -> Any:
-    return values[0] if len(values) == 1 else values or None
+def _parts(text: str, names: bool = False) -> Any:
+    """One value, or several, without their padding; nor the "=" for ways of writing a name that are left out."""
+    found = [part.strip(PADDING) for part in text.split("\\")] if "\\" in text else text.strip(PADDING)
+    if names:
+        found = [part.rstrip("=") for part in found] if isinstance(found, list) else found.rstrip("=")
+    return found or None
+
+
+def _letters(value: bytes) -> Any:
+    if b"\x1b" in value:  # what follows is in another character set
+        raise UnicodeError
+    return _parts(value.decode("ascii"))
+
+
+def _names(value: bytes) -> Any:
+    if b"\x1b" in value:
+        raise UnicodeError
+    return _parts(value.decode("ascii"), names=True)
 
 
 def _codes(value: bytes) -> Any:
@@ -507,26 +522,64 @@ def _integer(text: str) -> float:
 
 
 def _decimals(value: bytes) -> Any:
-    found = _codes(value)
-    return [_decimal(part) for part in found] if isinstance(found, list) else found and _decimal(found)
+    try:  # nearly always
+        return [float(part) for part in value.split(b"\\")] if b"\\" in value else float(value)
+    except ValueError:
+        found = _codes(value)
+        return [_decimal(part) for part in found] if isinstance(found, list) else found and _decimal(found)
 
 
 def _integers(value: bytes) -> Any:
-    found = _codes(value)
-    return [_integer(part) for part in found] if isinstance(found, list) else found and _integer(found)
+    try:
+        return int(value)
+    except ValueError:
+        found = _codes(value)
+        return [_integer(part) for part in found] if isinstance(found, list) else found and _integer(found)
 
 
-_DECODE: dict[str, Callable[[bytes], Any]] = {
-    **dict.fromkeys(("AE", "AS", "CS", "DA", "DT", "TM", "UI"), _codes),
-    "DS": _decimals,
-    "IS": _integers,
-    "UR": _address,
-}
-_NUMBERS = {
-    "AT": (2, "H"), "FD": (8, "d"), "FL": (4, "f"), "SL": (4, "i"), "SS": (2, "h"), "SV": (8, "q"),
-    "UL": (4, "I"), "US": (2, "H"), "UV": (8, "Q"),
-}  # fmt: skip
-_FREE_TEXT = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
+def _numbers(sign: str, kind: str) -> Callable[[bytes], Any]:
+    one = Struct(sign + kind)
+    size, unpack_one = one.size, one.unpack
+
+    def decode(value: bytes) -> Any:
+        if len(value) == size:
+            return unpack_one(value)[0]
+        count = len(value) // size
+        if not count or count * size != len(value):
+            return None
+        return list(unpack(f"{sign}{count}{kind}", value))
+
+    return decode
+
+
+def _tags(sign: str) -> Callable[[bytes], Any]:
+    numbers = _numbers(sign, "H")
+
+    def decode(value: bytes) -> Any:
+        if not value or len(value) % 4:
+            return None
+        halves = numbers(value)
+        tags = [group << 16 | element for group, element in zip(halves[::2], halves[1::2], strict=True)]
+        return tags[0] if len(tags) == 1 else tags
+
+    return decode
+
+
+def _decoders(sign: str) -> dict[str, Callable[[bytes], Any]]:
+    kinds = {"FD": "d", "FL": "f", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
+    return {
+        **dict.fromkeys(("AE", "AS", "CS", "DA", "DT", "TM", "UI"), _codes),
+        **dict.fromkeys(("LO", "SH", "UC"), _letters),
+        "PN": _names,
+        **{vr: _numbers(sign, kind) for vr, kind in kinds.items()},
+        "AT": _tags(sign),
+        "DS": _decimals,
+        "IS": _integers,
+        "UR": _address,
+    }
+
+
+_DECODERS = {True: _decoders("<"), False: _decoders(">")}
 _TABLES = frozenset((0x00281101, 0x00281102, 0x00281103, 0x00283002))  # descriptors of lookup tables
 
 

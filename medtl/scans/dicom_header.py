@@ -107,23 +107,20 @@ def read_header(path: str | Path) -> Header:
 
 def kind_of(elements: Any) -> str:
     """What a file is in words, "image" or another, from its `Elements` (or a pydicom Dataset with its file meta)."""
-    kind = _kind(_sop_class(elements), bool(elements.get("Rows") and elements.get("Columns")))
-    return WITHOUT_PICTURE if kind == "image" and _is_empty_capture(elements) else kind
+    name, rows = _uid_name(_sop_class(elements)), elements.get("Rows")
+    kind = _kind(name, bool(rows and elements.get("Columns")))
+    return WITHOUT_PICTURE if kind == "image" and not rows and _is_empty_capture(elements, name) else kind
 
 
-def _is_empty_capture(elements: Any) -> bool:
-    """Whether it is a secondary capture whose header is whole and has no picture: not one that was cut off."""
-    if not isinstance(elements, Elements) or elements.pixels_at or not elements.whole or elements.get("Rows"):
-        return False
-    return "Secondary Capture" in _uid_name(_sop_class(elements))
+def _is_empty_capture(elements: Any, name: str) -> bool:
+    """Whether a header without rows is that of a secondary capture of no picture, and not one that was cut off."""
+    return "Secondary Capture" in name and isinstance(elements, Elements) and elements.whole and not elements.pixels_at
 
 
 def _header(elements: Elements) -> Header:
     get = elements.get
-    sop_class = _sop_class(elements)
     rows, columns = _whole_number(get("Rows")) or 0, _whole_number(get("Columns")) or 0
-    kind = kind_of(elements)
-    name = _uid_name(sop_class)
+    name, kind = _uid_name(_sop_class(elements)), kind_of(elements)
     if not rows and (not name or name.startswith("1.2.840.10008.")):  # cut in the UID
         raise ScanError("the header ends before it says what the file is: the file is cut off")
     if kind == "image" and (rows < 1 or columns < 1):
@@ -158,14 +155,14 @@ def _sop_class(elements: Any) -> str:
 
 @lru_cache(maxsize=1024)
 def _uid_name(uid: str) -> str:
+    from pydicom.config import IGNORE
     from pydicom.uid import UID
 
-    return UID(uid).name if uid else ""
+    return UID(uid, IGNORE).name if uid else ""
 
 
 @lru_cache(maxsize=1024)
-def _kind(sop_class: str, has_size: bool) -> str:
-    name = _uid_name(sop_class)
+def _kind(name: str, has_size: bool) -> str:
     for part, kind in KINDS:
         if part in name:
             return kind

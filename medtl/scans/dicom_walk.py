@@ -62,6 +62,7 @@ class Layout(NamedTuple):
         order, implicit: how the data set is written.
         syntax: the transfer syntax UID, "" where the file names none.
         pixels: offset of the element that holds the pixels, or None where the walk met none.
+        simple: key -> how to decode, and where, the values met that need no more than their bytes.
         whole: it met them, or the end of the file just after an element: the header is not cut off.
     """
 
@@ -72,6 +73,7 @@ class Layout(NamedTuple):
     syntax: str
     pixels: int | None
     whole: bool
+    simple: dict[int, tuple[Callable[[bytes], Any], int, int]]
 
 
 def is_vr(two: bytes) -> bool:
@@ -170,13 +172,13 @@ def layout_of(data: bytes, size: int, start: int | None = None) -> Layout | None
         return None
     syntax = _syntax(data, meta)
     if start is None and syntax == DEFLATED:
-        return Layout(meta, {}, LITTLE, False, syntax, None, False)
+        return Layout(meta, {}, LITTLE, False, syntax, None, False, {})
     order, implicit = _encoding(data[at : at + 6], syntax)
     where: dict[int, int] = {}
     at, key = walk(data, at, end, order, implicit, where)
     if cut and key not in order.pixels and key != order.item_end:
         return None
-    return Layout(meta, where, order, implicit, syntax, at if key in order.pixels else None, key != 0 or at == end)
+    return Layout(meta, where, order, implicit, syntax, at if key in order.pixels else None, key != 0 or at == end, {})
 
 
 def begins_at(data: bytes) -> int:
