@@ -2,72 +2,127 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple, get_args
 
-import joblib
 import pandas as pd
 
 from medtl.errors import InputError
-from medtl.progress import say, track
+from medtl.progress import say
+from medtl.scans.dicom_stacks import OnGap
 from medtl.scans.duplicates import group_patients
-from medtl.scans.labels import PREFIXES, Labels, Named, class_folders, join_labels, label_of, read_labels
-from medtl.scans.looks import Look, check_pixels, look_at
+from medtl.scans.index_cache import IndexCache
+from medtl.scans.labels import (
+    PREFIXES,
+    Labels,
+    Named,
+    bids_ignores,
+    class_folders,
+    find_labels,
+    join_labels,
+    label_of,
+    read_labels,
+    unmatched_table,
+)
+from medtl.scans.looks import SCREENSHOT, Look, check_pixels, look_at
 from medtl.scans.manifest import COLUMNS, FACTS, Manifest, next_id
 from medtl.scans.privacy import keyed_hash
+from medtl.scans.series import stacks
 from medtl.scans.splits import assign_splits
+from medtl.scans.walk import Found, walk
+from medtl.scans.work import in_parallel
 
-LABELS = "labels.csv"  # the labels file that is found by itself
-TRIAL, PAYS = 0.5, 4.0  # seconds: after the first, is there more than the second left? Processes start in about 2
+GAPS = get_args(OnGap)
+
+
+class Indexed(NamedTuple):
+    """What indexing found.
+
+    Attributes:
+        manifest: one row a scan.
+        unmatched: what matched nothing on either side of each labels file, as `unmatched_table` has it.
+    """
+
+    manifest: Manifest
+    unmatched: list[dict[str, str]]
 
 
 def index_folders(
     folders: str | Path | Sequence[str | Path],
     site: str | None = None,
     labels: str | Path | None = None,
+    label_column: str | None = None,
+    on_gap: OnGap = "error",
     keep_identifiers: bool = False,
+    use_cache: bool = True,
 ) -> Manifest:
+    """Look through folders and list what is there, one row a scan: the manifest of `look_through`."""
+    return look_through(folders, site, labels, label_column, on_gap, keep_identifiers, use_cache).manifest
+
+
+def look_through(
+    folders: str | Path | Sequence[str | Path],
+    site: str | None = None,
+    labels: str | Path | None = None,
+    label_column: str | None = None,
+    on_gap: OnGap = "error",
+    keep_identifiers: bool = False,
+    use_cache: bool = True,
+) -> Indexed:
     """Look through folders and list what is there, one row a scan.
 
-    A picture (PNG, JPEG, or DICOM of a modality whose files each are one: ultrasound, radiographs, mammograms ...) is
-    one row; so is a NIfTI volume; so is a DICOM series of CT, MR, PET or nuclear medicine, or each of its parts where
-    it has several planes. What is no scan is "set aside", what cannot be read is "unreadable", both with the reason.
-    Hidden files and unfinished ones (.part) are passed over. Each picture is decoded once, so that damage is found, and
-    so is the same picture under two names; those count as one patient in the column `group`. Every usable scan gets a
-    split, by patient.
+    A picture (PNG, JPEG, TIFF, BMP, or DICOM of a modality whose files each are one: ultrasound, radiographs,
+    mammograms ...) is one row; so is each volume of a NIfTI, NRRD, MetaImage or Analyze file, each picture of a
+    MedMNIST array, and each stack of a DICOM series of CT, MR, PET or nuclear medicine: a series that holds several
+    (echoes, time points, directions) becomes as many rows. Zip archives are looked into. What is no scan is "set
+    aside", what cannot be read is "unreadable", both with the reason. Hidden files and unfinished ones (.part) are
+    passed over. Each picture is decoded once, so that damage is found, and so is the same picture under two names;
+    those count as one patient in the column `group`. Every usable scan gets a split, by patient.
 
     Args:
-        folders: one or several; a single file will do.
+        folders: one or several; a single file will do. A file that lies in two of them is listed with the first.
         site: the hospital's name, for all; by default what the labels file says, else the folder's name.
-        labels: CSV; by default FOLDER/labels.csv where there is one, else folders that look like classes. Its other
-            columns are carried over.
+        labels: a table (CSV, TSV, Excel), JSON, or a BIDS participants.tsv; by default the one that lies in the folder,
+            else folders that look like classes. Its other columns are carried over.
+        label_column: which column is the label, where it is not called so; several, joined by commas, of 0 and 1.
+        on_gap: what to do with slices that are missing, doubled, uneven or tilted: "error" refuses the series,
+            "resample" interpolates, "keep" takes them as they are.
         keep_identifiers: patient, study and series as they stand in the files, not hashed.
+        use_cache: read again only what has changed since the last time.
 
     Returns:
-        The manifest, in the order of folders and names, with the columns of `manifest.FACTS` added.
+        The manifest, in the order of folders and names, with the columns of `manifest.FACTS` added; and what the labels
+        files matched.
 
     Raises:
         InputError: a folder is not there or holds no scans, or the labels file is wrong or matches nothing.
     """
+    if on_gap not in GAPS:
+        raise InputError(f"--on-gap {on_gap!r} is not known: give one of {', '.join(GAPS)}")
     given = [folders] if isinstance(folders, str | Path) else list(folders)
     roots = list(dict.fromkeys(_absolute(folder) for folder in given))
-    tables = _labels_of(roots, labels, keep_identifiers)
-    looks = [look for root in roots for look in _look_through(root, tables[root])]
+    tables = _labels_of(roots, labels, keep_identifiers, label_column)
+    seen: set[str] = set()
+    looks = [
+        look for root in roots for look in _look_into(root, tables[root], seen, on_gap, keep_identifiers, use_cache)
+    ]
     ids = _scan_ids(looks)
-    cells = _cells_of_labels(looks, ids, tables, labels is not None)
-    looks = _in_parallel(check_pixels, looks, "Checking pixels")
-    rows = [_row(look, scan_id, mine) for look, scan_id, mine in zip(looks, ids, cells, strict=True)]
-    frame = _frame(rows)
+    cells, unmatched = _cells_of_labels(looks, ids, tables, labels is not None, keep_identifiers)
+    frame = _frame(looks, ids, cells)
     if site:
         frame["site"] = site
-    if not keep_identifiers:
+    if not keep_identifiers:  # what the labels file says of them; the headers' are hashed already
         for column, prefix in PREFIXES.items():
             frame[column] = [keyed_hash(cell, prefix) for cell in frame[column]]
-    files = {scan_id: look.files for scan_id, look in zip(ids, looks, strict=True) if len(look.files) > 1}
-    return assign_splits(group_patients(Manifest(frame, files), near=True))
+    files = {
+        scan_id: tuple(map(Path, look.files)) for scan_id, look in zip(ids, looks, strict=True) if len(look.files) > 1
+    }
+    return Indexed(assign_splits(group_patients(Manifest(frame, files), near=True)), unmatched)
 
 
 def _absolute(folder: str | Path) -> Path:
@@ -75,113 +130,161 @@ def _absolute(folder: str | Path) -> Path:
     return Path(os.path.abspath(Path(folder).expanduser()))  # noqa: PTH100
 
 
-def _labels_of(roots: Sequence[Path], given: str | Path | None, keep_identifiers: bool) -> dict[Path, Labels | None]:
+def _labels_of(
+    roots: Sequence[Path], given: str | Path | None, keep_identifiers: bool, label_column: str | None
+) -> dict[Path, Labels | None]:
     if given is not None:
-        return dict.fromkeys(roots, read_labels(given, keep_identifiers))
-    beside = {root: root / LABELS for root in roots}
-    return {root: read_labels(file, keep_identifiers) if file.is_file() else None for root, file in beside.items()}
+        return dict.fromkeys(roots, read_labels(given, keep_identifiers, label_column))
+    found = {root: find_labels(root) if root.is_dir() else None for root in roots}
+    return {root: read_labels(file, keep_identifiers, label_column) if file else None for root, file in found.items()}
 
 
 # --- files -> looks ------------------------------------------------------------------------------------------------
 
 
-def _look_through(root: Path, labels: Labels | None) -> list[Look]:
-    """The scans of one folder, and what is none.
+def _look_into(
+    root: Path, labels: Labels | None, seen: set[str], on_gap: OnGap, keep_identifiers: bool, use_cache: bool
+) -> list[Look]:
+    """The scans of one folder, and what is none; `seen` are the files that an earlier one has, and grows.
 
     Raises:
         InputError: it is not there, or holds no scans.
     """
     if not root.exists():
         raise InputError(f"{root} is not there: check the folder's name")
-    own = {labels.path.resolve()} if labels else set()
-    files = [file for file in _walk(root) if file.name != LABELS and file.resolve() not in own]
-    base = root if root.is_dir() else root.parent
-    looks = _in_parallel(_LookAt(base), files, "Reading headers")
-    masks = labels.mask_files() if labels else set()
-    if masks:
-        looks = [_set_aside_mask(look) if look.files[0] in masks else look for look in looks]
-    if all(look.status == "set aside" for look in looks):
-        raise InputError(_no_scans(root, looks))
-    return _stacks(looks)
+    own = {str(labels.path.resolve())} if labels else set()
+    bids = root.is_dir() and (root / "dataset_description.json").is_file()
+    there = [found for found in walk(root) if not _is_labels(found.path, own)]
+    if bids:
+        there = [found for found in there if not bids_ignores(root, Path(found.path))]
+    files = [found for found in there if found.path not in seen]
+    if there and not files:
+        return []
+    seen.update(found.path for found in files)
+    with IndexCache(root, keep_identifiers) if use_cache else nullcontext() as cache:
+        looks, stamps = _looks_at(files, root, keep_identifiers, cache)
+        masks = {str(file) for file in labels.mask_files()} if labels else set()
+        looks = _without_screenshots([_set_aside_mask(look) if look.files[0] in masks else look for look in looks])
+        if all(look.status == "set aside" for look in looks):
+            raise InputError(_no_scans(root, looks))
+        return _checked(stacks(looks, on_gap), stamps, cache)
+
+
+def _is_labels(path: str, own: set[str]) -> bool:
+    name = os.path.basename(path)  # noqa: PTH119 - a Path for each of a million files costs seconds
+    return name == "labels.csv" or (bool(own) and os.path.realpath(path) in own)
 
 
 class _LookAt:
     """`look_at` under one folder, in a form that goes to another process."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
+        self.root = str(root if root.is_dir() else root.parent)
 
-    def __call__(self, file: Path) -> Look:
+    def __call__(self, file: str) -> list[Look]:
         return look_at(file, self.root)
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    """Every plain file under a folder, in the order of names; a linked folder is entered once."""
-    if root.is_file():
-        yield root
-        return
-    seen: set[str] = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:
-            subfolders.clear()
-            continue
-        seen.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(names):
-            file = Path(folder, name)
-            if not name.startswith(".") and not name.endswith(".part") and file.is_file():
-                yield file
+def _looks_at(
+    files: Sequence[Found], root: Path, keep_identifiers: bool, cache: IndexCache | None
+) -> tuple[list[Look], dict[str, str]]:
+    """What each file is, read where the cache does not know it; and the stamps of all files, those in archives too."""
+    work = _LookAt(root)
+    known = {found.path: cache.get(found.path, found.stamp, work.root) for found in files} if cache else {}
+    fresh = [found.path for found in files if known.get(found.path) is None]
+    new = iter(in_parallel(work, fresh, "Reading headers"))
+    looks: list[Look] = []
+    stamps: dict[str, str] = {}
+    for path, stamp in files:
+        mine = known.pop(path, None)
+        if mine is None:
+            mine = [_hidden(look, keep_identifiers) for look in next(new)]
+            if cache:
+                cache.put(path, stamp, mine)
+        stamps.update((file, stamp) for look in mine for file in look.files)
+        looks += mine
+    next(new, None)  # so that the progress bar ends
+    return looks, stamps
 
 
-def _in_parallel(work: Callable[..., Look], items: Sequence[Path] | Sequence[Look], doing: str) -> list[Look]:
-    """Do it for each file, or for each look that is "ok" so far; in order."""
-    pending = [item for item in items if not isinstance(item, Look) or item.status == "ok"]
-    results = iter(list(track(_results(work, pending), doing, total=len(pending))))
-    return [item if isinstance(item, Look) and item.status != "ok" else next(results) for item in items]
-
-
-def _results(work: Callable[..., Look], items: Sequence[Path | Look]) -> Iterator[Look]:
-    """Here, until it is clear that starting processes on all cores pays."""
-    done, start = 0, time.monotonic()
-    for item in items:
-        yield work(item)
-        done += 1
-        spent = time.monotonic() - start
-        if spent > TRIAL and spent / done * (len(items) - done) > PAYS:
-            break
-    if done < len(items):
-        parallel = joblib.Parallel(n_jobs=joblib.cpu_count(), return_as="generator")
-        yield from parallel(joblib.delayed(work)(item) for item in items[done:])
+def _hidden(look: Look, keep_identifiers: bool) -> Look:
+    """Identifiers hashed, as far as the user does not want them kept; `content` and `whole` become 12 hex digits."""
+    look = replace(look, content=keyed_hash(look.content, length=12), whole=keyed_hash(look.series, length=12))
+    if keep_identifiers:
+        return look
+    patient, study, series = (keyed_hash(getattr(look, name), prefix) for name, prefix in PREFIXES.items())
+    return replace(look, patient=patient, study=study, series=series)
 
 
 def _set_aside_mask(look: Look) -> Look:
-    return replace(look, status="set aside", reason="a mask drawn over a scan, as the labels file says")
+    return replace(look, status="set aside", reason="a mask drawn over a scan, as the labels file says", planes=())
 
 
-def _stacks(looks: Sequence[Look]) -> list[Look]:
-    """Slices of one volume become one scan, in slice order, where the first of them stood."""
-    stacks: dict[str, list[Look]] = {}
+def _without_screenshots(looks: Sequence[Look]) -> list[Look]:
+    """Secondary captures are set aside beside real scans; where there is nothing else, they are the scans."""
+    scans = any(look.status == "ok" and look.reason != SCREENSHOT for look in looks)
+    result = []
     for look in looks:
-        if look.stack:
-            stacks.setdefault(look.stack, []).append(look)
-    whole = []
-    for look in looks:
-        if not look.stack:
-            whole.append(look)
-        elif look.stack in stacks:
-            # sent twice is one slice; some anonymisers give all slices one name, and those that lie elsewhere are none
-            by_uid = {(each.content, each.instance, each.position): each for each in reversed(stacks.pop(look.stack))}
-            slices = sorted(by_uid.values(), key=lambda each: (each.position or 0.0, each.instance, each.files))
-            places = {each.position if each.position is not None else each.files for each in slices}
-            files = tuple(each.files[0] for each in slices)
-            uid = look.stack.partition("|")[0]
-            whole.append(replace(slices[0], files=files, slices=len(places), content=uid))
-    return whole
+        if look.status == "ok" and look.reason == SCREENSHOT:
+            look = replace(look, status="set aside") if scans else replace(look, reason="").noting(CAPTURED)
+        result.append(look)
+    return result
+
+
+CAPTURED = "secondary capture: a picture of a screen or a converted one, its values may not be the scanner's"
+
+
+def _checked(looks: Sequence[Look], stamps: Mapping[str, str], cache: IndexCache | None) -> list[Look]:
+    """Each scan decoded once, where the cache does not know what came of it; of several volumes of a file, one."""
+    alike: dict[tuple[object, ...], list[int]] = {}
+    for number, look in enumerate(looks):
+        if look.status == "ok":
+            volumes = look.volume and look.kind != "arrays"
+            alike.setdefault((look.files, look.slices, look.spacing) if volumes else (number,), []).append(number)
+    checked = list(looks)
+    middle = {which: looks[of[len(of) // 2]] for which, of in alike.items()}
+    keys = {which: f"{_stamp_of(look, stamps)} {len(alike[which])}" for which, look in middle.items()}
+    known = {which: cache.get(key, "", "") for which, key in keys.items()} if cache else {}
+    new = iter(in_parallel(check_pixels, [look for which, look in middle.items() if not known.get(which)], CHECKING))
+    for which, of in alike.items():
+        found = known.pop(which, None)
+        if found:
+            result = found[0]
+        else:
+            result = replace(next(new), files=(), root="")
+            if cache:
+                cache.put(keys[which], "", [result])
+        for number in of:
+            checked[number] = _with_result(looks[number], result, several=len(of) > 1)
+    next(new, None)
+    return checked
+
+
+CHECKING = "Checking pixels"
+
+
+def _with_result(look: Look, result: Look, several: bool) -> Look:
+    mark = f"{result.fingerprint}-{look.volume}" if several and result.fingerprint else result.fingerprint
+    return replace(
+        look,
+        status=result.status,
+        reason=result.reason,
+        modality=result.modality,
+        size=result.size,
+        spacing=result.spacing,
+        fingerprint=mark,
+        phash=result.phash,
+    ).noting(*(note for note in result.notes.split("; ") if not note.startswith("volume ")))
+
+
+def _stamp_of(look: Look, stamps: Mapping[str, str]) -> str:
+    """What changes whenever a file of the scan does."""
+    text = "\n".join([f"{file} {stamps[file]}" for file in look.files] + [look.volume, look.on_gap])
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def _no_scans(root: Path, looks: Sequence[Look]) -> str:
-    wanted = "give a folder (or a file) of DICOM, NIfTI, PNG or JPEG"
+    wanted = "give a folder (or a file) of DICOM, NIfTI, NRRD, MetaImage, PNG, JPEG or TIFF"
     if not looks:
         return f"{root} holds no scans, it is empty: {wanted}"
     reasons = pd.Series([look.reason.partition(":")[0] for look in looks]).value_counts()
@@ -197,7 +300,7 @@ def _scan_ids(looks: Sequence[Look]) -> list[str]:
     ids: list[str] = []
     taken: set[str] = set()
     for look in looks:
-        scan_id = keyed_hash(look.content, length=12)
+        scan_id = look.content
         while scan_id in taken:
             scan_id = next_id(scan_id)
         taken.add(scan_id)
@@ -206,70 +309,92 @@ def _scan_ids(looks: Sequence[Look]) -> list[str]:
 
 
 def _cells_of_labels(
-    looks: Sequence[Look], ids: Sequence[str], tables: dict[Path, Labels | None], one_for_all: bool
-) -> list[dict[str, str]]:
+    looks: Sequence[Look],
+    ids: Sequence[str],
+    tables: dict[Path, Labels | None],
+    one_for_all: bool,
+    keep_identifiers: bool,
+) -> tuple[dict[int, dict[str, str]], list[dict[str, str]]]:
     """What the labels file, or the class folder, says of each scan: manifest columns and the user's own."""
-    cells: list[dict[str, str]] = [{} for _ in looks]
-    named = {
-        i: Named(look.files, look.root, look.patient, look.study, look.series, ids[i])
-        for i, look in enumerate(looks)
-        if look.status != "set aside"
-    }
+    cells: dict[int, dict[str, str]] = {}
+    unmatched: list[dict[str, str]] = []
+    scans_of: dict[str, list[int]] = {}
+    for number, look in enumerate(looks):
+        if look.status != "set aside":
+            scans_of.setdefault(look.root, []).append(number)
+    everything = [number for numbers in scans_of.values() for number in numbers]
     for root, labels in tables.items():
-        base = root if root.is_dir() else root.parent
-        mine = [
-            i for i in named if one_for_all or (named[i].root == base and (root.is_dir() or looks[i].files[0] == root))
-        ]
-        scans = [named[i] for i in mine]
+        base = str(root if root.is_dir() else root.parent)
+        mine = everything if one_for_all else [n for n in scans_of.get(base, []) if _below_root(looks[n], root)]
+        scans = [_named(looks[number], ids[number]) for number in mine]
         if labels is None and (deeper := _deeper_labels(scans)):
             say(f"{deeper} is not read: give the folder that it lies in, or --labels, for its labels")
             continue
         if labels is None:
-            for i, placed in zip(mine, class_folders(scans) or [], strict=False):
-                cells[i] = {"label": label_of(placed.label), "split": placed.split}
-                cells[i] |= {"site": placed.site} if placed.site else {}
+            for number, placed in zip(mine, class_folders(scans) or [], strict=False):
+                cells[number] = {"label": label_of(placed.label), "split": placed.split, "site": placed.site}
             continue
-        for i, row in zip(mine, join_labels(labels, scans).rows, strict=True):
+        joined = join_labels(labels, scans)
+        unmatched += unmatched_table(labels, scans, joined, keep_identifiers)
+        for number, row in zip(mine, joined.rows, strict=True):
             if row is not None:
-                cells[i] = labels.cells(row)
+                cells[number] = labels.cells(row)
         if one_for_all:
             break
-    return cells
+    return cells, unmatched
+
+
+def _below_root(look: Look, root: Path) -> bool:
+    return root.is_dir() or look.files[0].startswith(str(root)) or root.name.upper() == "DICOMDIR"
+
+
+def _named(look: Look, scan_id: str) -> Named:
+    files = tuple(Path(file) for file in look.files)
+    return Named(files, Path(look.root), look.patient, look.study, look.series, scan_id)
 
 
 def _deeper_labels(scans: Sequence[Named]) -> Path | None:
     """A labels file in a folder on the way to a scan: then the folders are sites, say, and not classes."""
     folders = {parent for scan in scans for parent in scan.files[0].parents if scan.root in parent.parents}
-    return next((folder / LABELS for folder in sorted(folders) if (folder / LABELS).is_file()), None)
+    return next((folder / "labels.csv" for folder in sorted(folders) if (folder / "labels.csv").is_file()), None)
 
 
-def _row(look: Look, scan_id: str, cells: dict[str, str]) -> dict[str, str]:
-    row = {
-        "scan_id": scan_id,
-        "patient": look.patient,
-        "study": look.study,
-        "series": look.series,
-        "site": look.root.name,
-        "path": str(look.files[0]).encode("utf-8", "replace").decode(),
-        "status": look.status,
-        "reason": look.reason,
-        "modality": look.modality,
-        "manufacturer": look.manufacturer,
-    }
-    row |= {name: cell for name, cell in cells.items() if cell or name not in row}
-    return row | {
-        "size": look.size,
-        "n_files": str(len(look.files)),
-        "fingerprint": look.fingerprint,
-        "phash": look.phash,
-    }
-
-
-def _frame(rows: Sequence[dict[str, str]]) -> pd.DataFrame:
+def _frame(looks: Sequence[Look], ids: Sequence[str], cells: Mapping[int, Mapping[str, str]]) -> pd.DataFrame:
     """The rows as a table: the contract's columns, the facts, the user's own."""
-    others = [name for name in dict.fromkeys(name for row in rows for name in row) if name not in (*COLUMNS, *FACTS)]
-    facts = [name for name in FACTS if name != "group" or any("group" in row for row in rows)]
-    return pd.DataFrame(
-        [[row.get(name, "") for name in (*COLUMNS, *facts, *others)] for row in rows],
-        columns=[*COLUMNS, *facts, *others],
-    )
+    columns: dict[str, list[str]] = {name: [_CELL[name](look) for look in looks] for name in _CELL}
+    columns["scan_id"] = list(ids)
+    for number, mine in cells.items():
+        for name, cell in mine.items():
+            if name not in columns:
+                columns[name] = [""] * len(looks)
+            if name == "notes":
+                cell = looks[number].noting(cell).notes
+            if cell:
+                columns[name][number] = cell
+    own = [name for name in columns if name not in (*COLUMNS, *FACTS)]
+    facts = [name for name in FACTS if name in columns]
+    return pd.DataFrame({name: columns[name] for name in (*COLUMNS, *facts, *own)}, dtype=object)
+
+
+_CELL: dict[str, Callable[[Look], str]] = {
+    "scan_id": lambda look: "",
+    "patient": lambda look: look.patient,
+    "study": lambda look: look.study,
+    "series": lambda look: look.series,
+    "site": lambda look: os.path.basename(look.root),  # noqa: PTH119
+    "path": lambda look: look.files[0].encode("utf-8", "replace").decode(),
+    "label": lambda look: look.label,
+    "split": lambda look: look.split,
+    "status": lambda look: look.status,
+    "reason": lambda look: look.reason,
+    "modality": lambda look: look.modality,
+    "manufacturer": lambda look: look.manufacturer,
+    "size": lambda look: look.size,
+    "spacing": lambda look: look.spacing,
+    "n_files": lambda look: str(len(look.files)),
+    "volume": lambda look: look.volume,
+    "on_gap": lambda look: look.on_gap,
+    "notes": lambda look: look.notes,
+    "fingerprint": lambda look: look.fingerprint,
+    "phash": lambda look: look.phash,
+}

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from medtl.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,41 +16,97 @@ if TYPE_CHECKING:
 
 
 def index(
-    folders: Sequence[Path | str],
+    folders: Sequence[Path | str] = (),
     out: Path | str | None = None,
     labels: Path | str | None = None,
+    label_column: str | None = None,
     site: str | None = None,
+    on_gap: Literal["error", "resample", "keep"] = "error",
+    report: Path | str | None = None,
+    explain: Path | str | None = None,
+    cluster: str | None = None,
     keep_identifiers: bool = False,
     force: bool = False,
 ) -> Manifest:
     """List the scans of one or several folders in a table that a spreadsheet opens.
 
     Args:
-        folders: folders of DICOM, NIfTI, PNG or JPEG, however nested.
-        out: manifest.csv, one row a scan, and what cannot be read has its row too, with the reason.
-        labels: CSV that names scans by file, patient, study or series, and their label; FOLDER/labels.csv is found.
+        folders: folders of DICOM, NIfTI, NRRD, MetaImage, PNG, JPEG or TIFF, however nested, zipped or not.
+        out: manifest.csv, one row a scan, and what cannot be read has its row too, with the reason; or dataset.json, a
+            datalist for MONAI.
+        labels: a table (.csv, .tsv, .xlsx), .json, or the participants.tsv of BIDS that names scans by file, patient,
+            study or series, and their label; one that lies in the folder is found.
+        label_column: the column that is the label, if it is not called so; several of 0 and 1 as A,B,C.
         site: the hospital's name; by default what the labels file says, else the folder's name.
+        on_gap: error (refuse), resample or keep a series with slices missing, doubled, uneven or tilted.
+        report: sheet.html, to look at: a thumbnail a scan, what is wrong, and what gives the label away.
+        explain: one file: say all that is known of it and what was decided.
+        cluster: the address of a Dask scheduler, whose workers read the files: tcp://HOST:8786.
         keep_identifiers: write patient, study and series as the files have them, not their keyed hash.
-        force: replace `out` where it exists.
+        force: replace `out` and `report` where they exist.
 
     Returns:
         The manifest.
 
     Raises:
-        InputError: no scans are there, the labels file matches nothing, `out` exists or is no .csv.
+        InputError: no scans are there, the labels file matches nothing, `out` exists or is neither .csv nor .json.
     """
+    from medtl.cluster import work_on
+    from medtl.files import refuse_existing
     from medtl.progress import say
-    from medtl.scans import index_folders
+    from medtl.scans.index import look_through
     from medtl.scans.manifest import place_to_save
 
+    folders = [folders] if isinstance(folders, str | Path) else list(folders)
+    if not folders and explain is None:
+        raise InputError("no folder is named: medtl index FOLDER -o manifest.csv")
     if out is not None:
         place_to_save(out, force)
-    manifest = index_folders(folders, site=site, labels=labels, keep_identifiers=keep_identifiers)
-    say(_summary(manifest))
-    if out is not None:
-        manifest.save(out, force)
-        say(f"\nwritten: {out}")
+    if report is not None:
+        refuse_existing(report, force)
+    if explain is not None:
+        folders = folders or [_folder_of(Path(explain))]
+    with work_on(cluster):
+        manifest, unmatched = look_through(
+            folders, site, labels, label_column, on_gap, keep_identifiers=keep_identifiers
+        )
+        if explain is not None:
+            from medtl.verbs._explain import explain as explained
+
+            say(explained(Path(explain), manifest, keep_identifiers))
+        else:
+            say(_summary(manifest))
+        if out is not None:
+            manifest.save(out, force)
+            say(f"\nwritten: {out}")
+            if unmatched:
+                say(
+                    f"written: {_save_unmatched(unmatched, Path(out))}, what in the labels file and here has no partner"
+                )
+        if report is not None:
+            from medtl.reports.contact_sheet import write_contact_sheet
+
+            write_contact_sheet(manifest, report, force=force, unmatched=unmatched)
+            say(f"written: {report}")
     return manifest
+
+
+def _folder_of(file: Path) -> Path:
+    """The folder that a file lies in, or the zip archive."""
+    if not file.exists() and not any(parent.is_file() for parent in file.parents):
+        raise InputError(f"{file} is not there: check its name")
+    return next((parent for parent in file.absolute().parents if parent.exists()), Path())
+
+
+def _save_unmatched(rows: Sequence[dict[str, str]], manifest: Path) -> Path:
+    """Beside the manifest, which may have been replaced, and this with it."""
+    from medtl.files import atomic_write
+    from medtl.scans.table import to_csv
+
+    path = manifest.with_suffix(".unmatched.csv")
+    with atomic_write(path) as part:
+        part.write_text(to_csv(list(rows[0]), [list(row.values()) for row in rows]), encoding="utf-8")
+    return path
 
 
 def _summary(manifest: Manifest) -> str:
@@ -75,16 +133,22 @@ def _facts(manifest: Manifest) -> list[tuple[str, str]]:
         ("sites", _counts(usable.site)),
         ("patients", f"{known.nunique():,}" if len(known) else "not known: each scan counts as its own"),
         ("studies", f"{usable.study[usable.study != ''].nunique():,}"),
+        ("series", f"{usable.series[usable.series != ''].nunique():,}"),
         ("scans", f"{len(usable):,}"),
         ("modalities", _counts(usable.modality)),
         ("manufacturers", _counts(usable.manufacturer)),
         ("sizes", _sizes(usable["size"])),
+        ("spacings", _spacings(usable.get("spacing"))),
         ("labels", _counts(usable.label[usable.label != ""])),
         ("unlabelled", f"{int((usable.label == '').sum()):,}" if (usable.label != "").any() else ""),
         ("splits", _counts(usable.split)),
     ]
     if joined:
         facts.append(("same picture", f"{joined:,} also there by another name, or nearly; both stay in one split"))
+    if "notes" in usable:
+        notes = usable.notes.str.split("; ").explode()
+        told = notes[notes.str.contains(": ")].str.split(": ").str[0]  # the others name a stack: echo 2 of 3
+        facts.append(("notes", _counts(told)))
     facts += [
         (status, _counts(manifest.frame.reason[manifest.frame.status == status].str.partition(": ")[0]))
         for status in ("unreadable", "set aside")
@@ -99,6 +163,19 @@ def _sizes(cells: pd.Series) -> str:
         return _counts(cells)
     by_area = sorted(cells.unique(), key=lambda size: math.prod(int(side) for side in size.split(" x ")))
     return f"{by_area[0]} to {by_area[-1]}, {len(by_area):,} kinds"
+
+
+def _spacings(cells: pd.Series | None) -> str:
+    """`0.4 to 0.9 mm in the picture, 1.25 to 5 mm between slices`, as far as the files know."""
+    known = [] if cells is None else [[float(x) for x in cell.split(" x ")] for cell in cells.unique() if cell]
+    in_plane = [value for values in known for value in values[-2:]]
+    between = [values[0] for values in known if len(values) == 3]
+    parts = []
+    for values, where in ((in_plane, "in the picture"), (between, "between slices")):
+        if values:
+            low, high = f"{min(values):.3g}", f"{max(values):.3g}"
+            parts.append(f"{low if low == high else f'{low} to {high}'} mm {where}")
+    return ", ".join(parts)
 
 
 def _counts(cells: pd.Series, most: int = 5) -> str:

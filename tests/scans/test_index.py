@@ -14,8 +14,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from medtl.errors import InputError
-from medtl.scans import Manifest, check_leaks, index_folders, read
-from medtl.scans import index as index_module
+from medtl.scans import Manifest, check_leaks, index_folders, read, work
 from medtl.scans.manifest import COLUMNS, FACTS
 from medtl.scans.privacy import keyed_hash
 
@@ -243,9 +242,9 @@ def test_many_files_go_to_several_processes(tmp_path: Path, monkeypatch: pytest.
     for i in range(6):
         write_picture(tmp_path / f"{i}.png", i)
     here = index_folders(tmp_path)
-    monkeypatch.setattr(index_module, "TRIAL", 0.0)
-    monkeypatch.setattr(index_module, "PAYS", 0.0)
-    there = index_folders(tmp_path)
+    monkeypatch.setattr(work, "TRIAL", 0.0)
+    monkeypatch.setattr(work, "PAYS", 0.0)
+    there = index_folders(tmp_path, use_cache=False)
     assert there.frame.equals(here.frame)
 
 
