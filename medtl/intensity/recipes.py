@@ -14,23 +14,37 @@ from medtl.scans.scan import Scan
 
 #: At most so many instances of a volume or cine loop.
 _slices = Step("choose_slices", {"most": 16})
+_padding = Step("fill_padding")
 
 
 def _ct(name: str, level: float, width: float) -> Recipe:
-    steps = (Step("orient"), _slices, Step("window", {"level": level, "width": width}))
-    return Recipe(name, steps=steps)
+    steps = (Step("orient"), _padding, _slices, Step("window", {"level": level, "width": width}))
+    return Recipe(name, version=2, steps=steps)
 
 
 #: Adding a recipe = a line here and a line in ABOUT.
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe("ultrasound", steps=(_slices, Step("percentile_window", {"lower": 0.5, "upper": 99.5}))),
-        Recipe("radiograph", steps=(_slices, Step("percentile_window", {"lower": 1.0, "upper": 99.0}))),
+        Recipe(
+            "ultrasound",
+            version=2,
+            steps=(
+                Step("crop_to_region"),
+                _padding,
+                _slices,
+                Step("percentile_window", {"lower": 0.5, "upper": 99.5}),
+            ),
+        ),
+        Recipe(
+            "radiograph",
+            version=2,
+            steps=(_padding, _slices, Step("percentile_window", {"lower": 1.0, "upper": 99.0})),
+        ),
         _ct("ct", level=40.0, width=400.0),
         _ct("ct-lung", level=-600.0, width=1500.0),
         _ct("ct-bone", level=400.0, width=1800.0),
-        Recipe("mr", steps=(Step("orient"), Step("z_score", {"limit": 3.0}), _slices)),
+        Recipe("mr", version=2, steps=(Step("orient"), _padding, Step("z_score", {"limit": 3.0}), _slices)),
         Recipe("colour", channels=3, steps=(_slices, Step("bit_range"))),
         Recipe("picture", steps=(_slices, Step("bit_range"))),
     )
@@ -38,7 +52,10 @@ RECIPES: dict[str, Recipe] = {
 
 #: Recipe -> (the DICOM modalities it is chosen for, what it does).
 ABOUT: dict[str, tuple[tuple[str, ...], str]] = {
-    "ultrasound": (("US", "IVUS"), "grey values between the picture's own 0.5 and 99.5 percentiles"),
+    "ultrasound": (
+        ("US", "IVUS"),
+        "the region that holds the picture, grey values between its own 0.5 and 99.5 percentiles",
+    ),
     "radiograph": (
         ("CR", "DX", "MG", "RG", "RF", "XA", "IO", "PX"),
         "grey values between the picture's own 1 and 99 percentiles",

@@ -14,9 +14,51 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from medtl.errors import ScanError
 from medtl.scans.scan import Scan
 
 BLACK, WHITE = -1.0, 1.0
+
+
+# ---- what is no picture ------------------------------------------------------------------------------------------
+def crop_to_region(scan: Scan) -> Scan:
+    """Crop to the smallest box around the regions where the ultrasound machine put its pictures of tissue.
+
+    The header's "regions" say where; a scan without them stays as it is. Logo, name of the clinic, scale bars and
+    settings around the picture, which differ between sites, go.
+    """
+    rows, columns = scan.pixels.shape[1:3]
+    regions = np.array(scan.header.get("regions") or [(0, 0, rows, columns)], dtype=int)
+    top, left = (max(0, int(edge)) for edge in regions[:, :2].min(axis=0))
+    bottom, right = (
+        min(side, int(edge)) for side, edge in zip((rows, columns), regions[:, 2:].max(axis=0), strict=True)
+    )
+    if top >= bottom or left >= right or (top, left, bottom, right) == (0, 0, rows, columns):
+        return scan
+    old_from_new = np.eye(4)
+    old_from_new[1:3, 3] = top, left
+    cropped = _on_grid(scan, scan.pixels[:, top:bottom, left:right], old_from_new)
+    moved = [tuple(int(edge) for edge in region) for region in regions - (top, left, top, left)]
+    return replace(cropped, header={**scan.header, "regions": moved})
+
+
+def fill_padding(scan: Scan) -> Scan:
+    """Give pixels that show nothing (the header's "padding": lowest to highest value) the smallest value of the others.
+
+    A CT's padding of -2000 outside the round field, or a radiograph's collimated border, would else take part in
+    every percentile and mean. A scan that says of no padding stays as it is.
+
+    Raises:
+        ScanError: all other pixels have one value.
+    """
+    low, high = scan.header.get("padding") or (np.inf, -np.inf)
+    empty = (scan.pixels >= np.float32(low)) & (scan.pixels <= np.float32(high))
+    if not empty.any():
+        return scan
+    shown = scan.pixels[~empty]
+    if shown.size == 0 or shown.min() == shown.max():
+        raise ScanError("apart from its padding every pixel has the same value: there is nothing to see")
+    return replace(scan, pixels=np.where(empty, shown.min(), scan.pixels))
 
 
 # ---- intensity ---------------------------------------------------------------------------------------------------
@@ -211,6 +253,8 @@ def _on_grid(scan: Scan, pixels: np.ndarray, old_from_new: np.ndarray) -> Scan:
 
 #: Adding a step = adding a function above and a line here. A recipe names its steps by these names, on disk too.
 STEPS: Mapping[str, Callable[..., Any]] = {
+    "crop_to_region": crop_to_region,
+    "fill_padding": fill_padding,
     "percentile_window": percentile_window,
     "window": window,
     "z_score": z_score,

@@ -50,15 +50,18 @@ def test_the_digest_follows_all_that_decides_the_pixels() -> None:
     others = [
         replace(recipe, size=128),
         replace(recipe, channels=3),
-        replace(recipe, version=2),
+        replace(recipe, version=1),
         replace(recipe, steps=recipe.steps[:-1]),
         replace(recipe, steps=(*recipe.steps[:-1], Step("window", {"level": 41, "width": 400}))),
     ]
     assert len({each.digest for each in (recipe, *others, *RECIPES.values())}) == 5 + len(RECIPES)
 
 
-def test_the_pixels_of_version_1_stay_as_they_are() -> None:
-    """Where this fails, a step gives other pixels than before: raise the version of each recipe that has it."""
+def test_the_pixels_of_each_version_stay_as_they_are() -> None:
+    """Where this fails, a step gives other pixels than before: raise the version of each recipe that has it.
+
+    Version 2 crops to ultrasound regions and fills padding; a scan whose header knows of neither is as in version 1.
+    """
     ramp = np.add.outer(np.arange(24.0), np.arange(36.0)).astype(np.float32)
     volume = np.stack([ramp * (1 + k / 20) for k in range(20)])
     expected = {
@@ -73,7 +76,7 @@ def test_the_pixels_of_version_1_stay_as_they_are() -> None:
     }
     assert expected.keys() == RECIPES.keys()
     for name, recipe in RECIPES.items():
-        assert recipe.version == 1
+        assert recipe.version == (1 if name in ("colour", "picture") else 2)
         scan = Scan(ramp[None]) if recipe.steps[0].name != "orient" else Scan(volume, spacing=(4.0, 1.0, 1.0))
         pixels = replace(recipe, size=12)(scan)
         np.testing.assert_allclose((pixels.mean(), pixels.std()), expected[name], atol=2e-4, err_msg=name)
@@ -83,8 +86,8 @@ def test_the_pixels_of_version_1_stay_as_they_are() -> None:
     ("change", "says"),
     [
         ({"name": "x-ray"}, "recipe 'x-ray' is unknown"),
-        ({"version": 99}, "of version 99 and this medtl makes version 1"),
-        ({"version": 0}, "of version 0 and this medtl makes version 1"),
+        ({"version": 99}, "of version 99 and this medtl makes version 2"),
+        ({"version": 1}, "of version 1 and this medtl makes version 2"),
         ({"steps": [{"name": "sharpen", "parameters": {}}]}, "step 'sharpen' is unknown"),
         ({"steps": [{"name": "window", "parameters": {"level": 1}}]}, "missing a required argument: 'width'"),
         ({"steps": [{"name": "bit_range", "parameters": {"bits": 1}}]}, "unexpected keyword argument 'bits'"),
@@ -128,6 +131,26 @@ def test_gaps_count_as_the_darkest_value() -> None:
     gaps = whole.copy()
     gaps[0, 5, 5], gaps[0, 9, 9] = np.nan, -np.inf
     np.testing.assert_array_equal(RECIPES["ultrasound"](Scan(whole)), RECIPES["ultrasound"](Scan(gaps)))
+
+
+@pytest.mark.parametrize("name", ["radiograph", "ct", "mr", "ultrasound"])
+@pytest.mark.parametrize("padding", [-2000.0, 9000.0])
+def test_padding_counts_for_nothing(name: str, padding: float) -> None:
+    """A scan with padding, low or high, gives the pixels of one that has its smallest value there."""
+    whole = RANDOM.normal(100, 80, (3, 30, 20)).astype(np.float32).clip(-300, 500)
+    whole[0, 0, 10] = whole[:, :, :5] = whole.min()
+    padded = whole.copy()
+    padded[:, :, :5] = padding
+    without, told = Scan(whole, spacing=(3.0, 1.0, 1.0)), {"padding": (padding - 1, padding + 1)}
+    expected = RECIPES[name](without)
+    np.testing.assert_array_equal(RECIPES[name](Scan(padded, spacing=(3.0, 1.0, 1.0), header=told)), expected)
+
+
+def test_a_scan_of_padding_alone_shows_nothing() -> None:
+    pixels = np.full((1, 9, 9), 7.0, np.float32)
+    pixels[0, 2, 2] = -2000
+    with pytest.raises(ScanError, match="nothing to see"):
+        RECIPES["radiograph"](Scan(pixels, header={"padding": (-2000.0, -2000.0)}))
 
 
 def test_grey_pictures_stored_in_colour_are_grey_pictures() -> None:

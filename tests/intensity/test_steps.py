@@ -94,6 +94,37 @@ def test_grey_values_stay_between_black_and_white(name: str, low: float, spread:
     np.testing.assert_array_equal(pixels, before)  # the scan itself is left alone
 
 
+# ---- what is no picture
+
+
+def test_crop_to_region_is_monais_spatial_crop_around_all_regions() -> None:
+    affine = an_affine("LPS", (0.3, 0.2, 1.0))
+    scan = a_scan(
+        4, 50, 80, affine=affine, spacing=(1.0, 0.2, 0.3), header={"regions": [(7, 10, 40, 30), (9, 25, 45, 70)]}
+    )
+    cropped = steps.crop_to_region(scan)
+    expected = mt.SpatialCrop(roi_start=(0, 7, 10), roi_end=(4, 45, 70))(_meta(scan))
+    np.testing.assert_array_equal(cropped.pixels, expected[0].numpy())
+    np.testing.assert_allclose(cropped.affine, expected.affine.numpy())
+    assert cropped.spacing == scan.spacing
+    assert cropped.header["regions"] == [(0, 0, 33, 20), (2, 15, 38, 60)]
+    np.testing.assert_array_equal(steps.crop_to_region(cropped).pixels, cropped.pixels)
+
+
+@pytest.mark.parametrize("regions", [[], [(60, 10, 70, 20)], [(0, 0, 50, 80)], [(-5, -5, 500, 500)]])
+def test_without_a_region_inside_the_picture_nothing_is_cropped(regions: list[tuple[int, int, int, int]]) -> None:
+    scan = a_scan(2, 50, 80, header={"regions": regions})
+    assert steps.crop_to_region(scan) is scan
+
+
+def test_padding_takes_the_smallest_value_of_the_others() -> None:
+    pixels = np.array([[[-2000, -2000, 5, 9, -1000]]], np.float32)
+    filled = steps.fill_padding(Scan(pixels, header={"padding": (-2000.0, -1999.0)})).pixels
+    assert filled.tolist() == [[[-1000, -1000, 5, 9, -1000]]]
+    assert pixels[0, 0, 0] == -2000  # the scan itself is left alone
+    assert steps.fill_padding(scan := Scan(pixels)) is scan
+
+
 # ---- slices and orientation
 
 

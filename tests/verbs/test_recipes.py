@@ -15,6 +15,6 @@ def test_every_recipe_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> Non
         "recipe": "ultrasound",
         "chosen for": "US, IVUS",
         "channels": "grey",
-        "does": "grey values between the picture's own 0.5 and 99.5 percentiles",
+        "does": "the region that holds the picture, grey values between its own 0.5 and 99.5 percentiles",
     }
     assert "z-score within the foreground" in capsys.readouterr().out
