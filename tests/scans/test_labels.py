@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from medtl.errors import InputError
-from medtl.scans.labels import Named, class_folders, join_labels, label_of, read_labels, split_of
+from medtl.scans.labels import (
+    Named,
+    class_folders,
+    join_labels,
+    label_of,
+    read_labels,
+    refuse_alike,
+    split_of,
+    unmatched_table,
+)
 from medtl.scans.privacy import keyed_hash
 
 ROOT = Path("/data/egypt")
@@ -185,3 +197,280 @@ def test_patients_folders_are_not_classes() -> None:
 def test_a_name_without_ending_that_two_rows_share_is_nobodys(tmp_path: Path) -> None:
     text = "file,label\na.png,x\na.jpg,y\nb.png,z\nb.png,z\n"
     assert rows(tmp_path, text, [scan("a.dcm"), scan("b.dcm"), scan("a.jpg")]) == [None, 2, 1]
+
+
+def labels_file(tmp_path: Path, text: str, name: str = "labels.csv") -> Path:
+    path = tmp_path / name
+    path.write_text(text)
+    return path
+
+
+# --- file names, relative to whatever folder ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        ("data/egypt/a/1.png", "data/egypt/b/1.png"),
+        ("a/1.png", "b/1.png"),
+        ("/mnt/elsewhere/egypt/a/1.png", "/mnt/elsewhere/egypt/b/1.png"),
+        ("C:\\data\\a\\1.png", "C:\\data\\b\\1.png"),
+        ("a/1", "b/1.dcm"),
+    ],
+)
+def test_names_from_a_folder_above_or_below(tmp_path: Path, cells: tuple[str, ...]) -> None:
+    two = [scan("in/a/1.png"), scan("in/b/1.png")]
+    assert rows(tmp_path, "file,label\n" + "".join(f"{cell},x\n" for cell in cells), two) == [0, 1]
+
+
+def test_files_in_a_zip(tmp_path: Path) -> None:
+    two = [scan("site.zip/in/a.dcm"), scan("site.zip/in/b.dcm")]
+    assert rows(tmp_path, "file,label\nsite.zip/in/a.dcm,x\nin/b,y\n", two) == [0, 1]
+    inside = [Named((ROOT / "site.zip" / "a.dcm",), ROOT / "site.zip")]
+    assert rows(tmp_path, "file,label\na.dcm,x\n", inside) == [0]
+
+
+def test_one_file_given_as_its_own_root(tmp_path: Path) -> None:
+    assert rows(tmp_path, "file,label\na.png,x\n", [Named((ROOT / "a.png",), ROOT / "a.png")]) == [0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    paths=st.sets(st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map(tuple), min_size=1, max_size=8).map(
+        list
+    ),
+    data=st.data(),
+)
+def test_no_file_ever_gets_the_row_of_another(
+    paths: list[tuple[str, ...]], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    depth = data.draw(st.integers(1, 6))
+    scans = [scan("/".join(path) + ".png") for path in paths]
+    cells = ["/".join(("data", "egypt", *path)[-depth:]) + ".png" for path in paths]
+    said = "".join(f"{cell},{number}\n" for number, cell in enumerate(cells))
+    try:
+        found = rows(tmp_path_factory.mktemp("labels"), f"file,age\n{said}", scans)
+    except InputError:
+        found = [None] * len(scans)  # all of the names are shared
+    for number, row in enumerate(found):
+        assert row is None or cells[row] == cells[number]
+        if cells.count(cells[number]) == 1 and depth == 6:
+            assert row == number
+
+
+# --- identifiers ----------------------------------------------------------------------------------------------------
+
+
+def test_scans_that_come_hashed(tmp_path: Path) -> None:
+    hashed = [scan(f"{i}.dcm", patient=keyed_hash(name, "P-")) for i, name in enumerate(("Doe^Jane", "007"))]
+    assert rows(tmp_path, "PatientID,label\n007,x\nDoe^Jane,y\n", hashed) == [1, 0]
+    assert rows(tmp_path, f"PatientID,label\n{keyed_hash('007', 'P-')},x\n", hashed) == [None, 0]
+
+
+def test_zeros_that_a_spreadsheet_took_away(tmp_path: Path) -> None:
+    hashed = [scan(f"{i}.dcm", patient=keyed_hash(name, "P-")) for i, name in enumerate(("0007", "0012"))]
+    assert rows(tmp_path, "PatientID,label\n12,x\n7,y\n", hashed) == [1, 0]
+    assert rows(tmp_path, "patient,label\n12,x\n7,y\n", [scan("007/a.png"), scan("012/a.png")]) == [1, 0]
+
+
+def test_a_folder_of_the_patient_where_the_header_has_another_name(tmp_path: Path) -> None:
+    two = [scan("P7/a.dcm", patient="anonymous1"), scan("P8/b.dcm", patient="anonymous2")]
+    assert rows(tmp_path, "patient,label\nP8,x\nP7,y\n", two) == [1, 0]
+
+
+def test_participants_of_bids_label_all_sessions_and_runs(tmp_path: Path) -> None:
+    text = "participant_id\tage\tsex\n01\t34\tF\nsub-02\tn/a\tM\nsub-03\t50\tn/a\n"
+    path = labels_file(tmp_path, text, "participants.tsv")
+    labels = read_labels(path, label_column="sex")
+    files = ("sub-01/ses-1/anat/t1.nii.gz", "sub-01/ses-2/anat/t1.nii.gz", "sub-02/func/run-1.nii.gz", "sub-03/x.nii")
+    joined = join_labels(labels, [scan(file, root=tmp_path) for file in files])
+    assert (joined.rows, joined.by) == ([0, 0, 1, 2], "patient")
+    assert [labels.cells(row)["label"] for row in (0, 1, 2)] == ["F", "M", ""]
+    assert (labels.cells(1)["patient"], labels.cells(1)["age"]) == ("sub-02", "")
+
+
+def test_errors_and_what_is_said_name_no_patient(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    named = [scan("1.dcm", patient="Roe^Richard"), scan("2.dcm", patient="Doe^Jane")]
+    messages = []
+    for text in ("Poe^Paul,x\n", "Doe^Jane,x\nDoe^Jane,y\n"):
+        with pytest.raises(InputError) as error:
+            rows(tmp_path, f"PatientID,label\n{text}", named)
+        messages.append(str(error.value))
+    rows(tmp_path, "PatientID,label,age\nDoe^Jane,unknown,40\n", named)
+    said = " ".join([*messages, capsys.readouterr().out])
+    assert not any(name in said for name in ("Roe", "Doe", "Poe"))
+    assert "none of the 1 names in its column PatientID is one of the 2 that the files in /data/egypt give" in said
+
+
+def test_what_matched_nothing_on_either_side(tmp_path: Path) -> None:
+    scans = [scan("a.dcm", patient="Doe^Jane", scan_id="s1"), scan("b.dcm", patient="Roe^Jo", scan_id="s2")]
+    labels = read_labels(labels_file(tmp_path, "patient,label\nPoe^Paul,x\nDoe^Jane,y\n,z\n"))
+    joined = join_labels(labels, scans)
+    assert (joined.rows, joined.nameless_rows) == ([1, None], (0, 2))
+    what = ("what", "row", "name", "label", "scan_id", "path")
+    row, empty, other = unmatched_table(labels, scans, joined)
+    assert tuple(row[key] for key in what) == ("row without scan", "1", keyed_hash("Poe^Paul", "P-"), "x", "", "")
+    assert tuple(empty[key] for key in what) == ("row without scan", "3", "", "z", "", "")
+    assert tuple(other[key] for key in what) == ("scan without row", "", keyed_hash("Roe^Jo", "P-"), "", "s2", "b.dcm")
+    kept = unmatched_table(labels, scans, joined, keep_identifiers=True)
+    assert [each["name"] for each in kept] == ["Poe^Paul", "", "Roe^Jo"]
+
+
+# --- which column, and what is a label ------------------------------------------------------------------------------
+
+
+def test_the_column_of_the_label_is_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = labels_file(tmp_path, "file,Tumour type,age\na.png,cyst,40\n")
+    assert read_labels(path).cells(0)["label"] == ""
+    assert "choose one with --label-column, of Tumour type, age" in capsys.readouterr().out
+    labels = read_labels(path, label_column="tumour_type")
+    assert (labels.cells(0)["label"], labels.extra) == ("cyst", ("age",))
+    with pytest.raises(InputError, match='no column "tumor type" for --label-column; did you mean "Tumour type"'):
+        read_labels(path, label_column="tumor type")
+    with pytest.raises(InputError, match='"file" names the file, it is no label'):
+        read_labels(path, label_column="file")
+
+
+def test_the_chosen_column_comes_before_one_called_label(tmp_path: Path) -> None:
+    path = labels_file(tmp_path, "file,label,dx,site\na.png,x,y,here\n")
+    assert read_labels(path, label_column="dx").cells(0)["label"] == "y"
+    assert read_labels(path, label_column="site").cells(0)["label"] == "here"
+
+
+def test_marks_in_several_columns_are_several_labels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "Path,No Finding,Effusion,Edema\n"
+    text += "a,1.0,,\nb,0,1.0,1.0\nc,,1,-1.0\nd,0,0,0\ne,,,\nf,,0.0,\ng,,unclear,1\nh,no,YES,False\n"
+    labels = read_labels(labels_file(tmp_path, text), label_column="No Finding, Effusion,edema")
+    cells = [labels.cells(row) for row in range(8)]
+    assert [each["label"] for each in cells] == [
+        *("No Finding", "Edema;Effusion", "", "none", "", "none", "", "Effusion")
+    ]
+    assert [each.get("notes") for each in cells] == [
+        *(None, None, "uncertain label: -1", None, None, None, "uncertain label: unclear", None)
+    ]
+    assert cells[2]["Edema"] == "-1.0"
+    assert "2 uncertain labels (-1 1, unclear 1): those scans stay unlabelled" in capsys.readouterr().out
+    with pytest.raises(InputError, match="column \"Edema\" has a cell 'mild' where 0 or 1 is wanted"):
+        read_labels(labels_file(tmp_path, "file,Effusion,Edema\na,1,mild\n"), label_column="Effusion,Edema")
+
+
+@pytest.mark.parametrize("word", ["", "nan", "NA", "n/a", "NULL", "-", "Missing", " "])
+def test_an_empty_label_is_none(word: str) -> None:
+    assert label_of(word) == ""
+    assert label_of(f"b;{word};a") == "a;b"
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["unknown", "Uncertain", "INDETERMINATE", "equivocal", "unclear", "undetermined", "not known", "?", " Unknown "],
+)
+def test_an_uncertain_label_is_its_own_case(word: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert label_of(word) == label_of(f"benign;{word}") == ""
+    labels = read_labels(labels_file(tmp_path, f"file,label\na,{word}\nb,benign\nc,none\n"))
+    assert [labels.cells(row)["label"] for row in range(3)] == ["", "benign", "none"]
+    assert labels.cells(0)["notes"] == f"uncertain label: {word.strip()}"
+    assert "notes" not in labels.cells(1)
+    assert f"1 uncertain labels ({word.strip()} 1)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("cells", "labels"),
+    [
+        (["1.0", "0.0", "-1.0", ""], ["1", "0", "", ""]),
+        (["1", "0", "-1", "nan"], ["1", "0", "", ""]),
+        (["1", "0", "-1", "2"], ["1", "0", "-1", "2"]),
+        (["1.0", "2.0", "unknown", "3.0"], ["1.0", "2.0", "", "3.0"]),
+    ],
+)
+def test_minus_one_among_noughts_and_ones_is_uncertain(tmp_path: Path, cells: list[str], labels: list[str]) -> None:
+    text = "file,label\n" + "".join(f"{number},{cell}\n" for number, cell in enumerate(cells))
+    read = read_labels(labels_file(tmp_path, text))
+    assert [read.cells(row)["label"] for row in range(len(cells))] == labels
+
+
+@pytest.mark.parametrize("pair", [("Benign", "benign"), ("no finding", "NoFinding"), ("a;B", "b")])
+def test_labels_that_differ_only_in_case_or_space_are_refused(tmp_path: Path, pair: tuple[str, str]) -> None:
+    with pytest.raises(InputError, match="differ only in upper and lower case or in spaces"):
+        refuse_alike(pair)
+    with pytest.raises(InputError, match=r"labels\.csv: the labels .* differ only"):
+        read_labels(labels_file(tmp_path, f"file,label\na,{pair[0]}\nb,{pair[1]}\n"))
+    refuse_alike(["benign", "benign", "malignant", ""])
+
+
+def test_columns_with_names_that_indexing_fills_are_kept_apart(tmp_path: Path) -> None:
+    path = labels_file(tmp_path, "file,label,group,volume,notes,modality\na,x,control,2.1 ml,seen,US\n")
+    cells = read_labels(path).cells(0)
+    assert cells == {"label": "x", "split": "", "modality": "US"} | {
+        "group_in_labels": "control",
+        "volume_in_labels": "2.1 ml",
+        "notes_in_labels": "seen",
+    }
+
+
+@pytest.mark.parametrize("name", ["labels.tsv", "labels.json", "labels.xlsx"])
+def test_personal_columns_are_left_out_of_every_kind(tmp_path: Path, name: str) -> None:
+    table = pd.DataFrame([{"file": "a.png", "label": "x", "Patient Name": "Jane", "age": "40"}])
+    path = tmp_path / name
+    if name.endswith("tsv"):
+        table.to_csv(path, sep="\t", index=False)
+    elif name.endswith("json"):
+        table.to_json(path, orient="records")
+    else:
+        table.to_excel(path, index=False)
+    assert read_labels(path).extra == ("age",)
+    assert read_labels(path, keep_identifiers=True).extra == ("Patient Name", "age")
+
+
+# --- class folders with splits and sites ----------------------------------------------------------------------------
+
+
+def tree(*folders: str) -> list[Named]:
+    return [scan(f"{folder}/{i}.png") for folder in folders for i in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("folders", "placed"),
+    [
+        (("train/benign", "train/malignant", "test/benign"), [("benign", "train", ""), ("malignant", "train", "")]),
+        (("benign/training", "benign/testing", "cyst/training"), [("benign", "train", ""), ("benign", "test", "")]),
+        (
+            ("chest_xray/train/NORMAL", "chest_xray/val/PNEUMONIA", "chest_xray/test/NORMAL"),
+            [("NORMAL", "train", ""), ("PNEUMONIA", "calibrate", "")],
+        ),
+        (
+            ("brazil/benign", "brazil/malignant", "egypt/benign", "egypt/malignant"),
+            [("benign", "", "brazil"), ("malignant", "", "brazil")],
+        ),
+        (
+            ("lab a/train/mono", "lab a/test/lympho", "lab b/train/lympho", "lab b/train/mono"),
+            [("mono", "train", "lab a"), ("lympho", "test", "lab a")],
+        ),
+        (("benign/GE", "benign/Philips", "cyst/GE", "cyst/Philips"), [("benign", "", ""), ("benign", "", "")]),
+        (("mono/left", "mono/right", "lympho/left", "lympho/right"), [("mono", "", ""), ("mono", "", "")]),
+        (("mono/one", "mono/two", "lympho/three", "lympho/four"), [("mono", "", ""), ("mono", "", "")]),
+    ],
+)
+def test_folders_of_splits_and_sites(
+    folders: tuple[str, ...], placed: list[tuple[str, str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = class_folders(tree(*folders))
+    assert found is not None
+    assert [tuple(each) for each in found[:4:2]] == placed
+    said = capsys.readouterr().out
+    assert "folders that look like classes: " in said
+    assert ("like splits: " in said) == any(split for _, split, _ in placed)
+    assert ("like sites: " in said) == any(site for _, _, site in placed)
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("train", "test"),
+        ("sub-01/anat", "sub-01/func", "sub-02/anat", "sub-02/func"),
+        ("PAT001/T1", "PAT001/T2", "PAT002/T1", "PAT002/T2"),
+        ("T1w", "FLAIR"),
+        ("left", "right"),
+    ],
+)
+def test_splits_and_views_alone_are_no_classes(folders: tuple[str, ...]) -> None:
+    assert class_folders(tree(*folders)) is None
