@@ -6,15 +6,19 @@ import hashlib
 import io
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from platformdirs import user_cache_dir
 
 from medtl.files import atomic_write
+from medtl.scans.arrays import picture_of
+from medtl.scans.source import open_scan, stamp
+from medtl.scans.volume import data_beside
 
 #: Rises whenever reading a file, or an entry's form, changes what comes out: older entries are then left unused.
-FORMAT = 1
+FORMAT = 2
 
 _CHECK_BYTES = 16
 _CHUNK_BYTES = 1 << 20
@@ -25,20 +29,50 @@ def default_folder() -> Path:
     return Path(os.environ.get("MEDTL_CACHE") or user_cache_dir("medtl"))
 
 
-def content_key(files: Sequence[Path]) -> str:
+def content_key(files: Sequence[Path], volume: int | None = None, on_gap: str = "error") -> str:
     """32 hexadecimal digits of what stands in the files, in their order: BLAKE2b of their bytes, about 1 GB/s.
 
-    The bytes, not their date or path: a file changed in place is noticed, and one moved is still known.
+    The bytes, not their date or path: a file changed in place is noticed, and one moved is still known. Of a header
+    with its voxels in a second file both count; of a picture in an array of many, the picture alone.
+
+    Args:
+        files: of one scan, also in a zip archive.
+        volume: which of several volumes in them is meant, as `medtl.scans.read` takes it.
+        on_gap: what is done with a gap, likewise.
+
+    Raises:
+        ScanError: a file is not there, or cannot be opened.
     """
     key = hashlib.blake2b(digest_size=16)
-    for file in files:
-        with Path(file).open("rb") as stream:
-            n_bytes = 0
-            while chunk := stream.read(_CHUNK_BYTES):
-                key.update(chunk)
-                n_bytes += len(chunk)
-        key.update(b"|%d|" % n_bytes)  # so that bytes cannot move from one file to the next unseen
+    for file in map(Path, files):
+        if volume is not None and file.suffix == ".npy":
+            picture = picture_of(file, volume)
+            key.update(b"%s%s|" % (picture.dtype.str.encode(), repr(picture.shape).encode()) + picture.tobytes())
+            return key.hexdigest()
+        for part in (file, data_beside(file)):
+            if part and volume is None:
+                _add_bytes(key, part)
+            elif part:  # of a time series every volume asks for the same file
+                key.update(_digest(part, *stamp(part)))
+    if volume is not None or on_gap != "error":
+        key.update(b"|volume %d, %s|" % (-1 if volume is None else volume, on_gap.encode()))
     return key.hexdigest()
+
+
+def _add_bytes(key: hashlib.blake2b, file: Path) -> None:
+    n_bytes = 0
+    with open_scan(file, unpack=False) as stream:
+        while chunk := stream.read(_CHUNK_BYTES):
+            key.update(chunk)
+            n_bytes += len(chunk)
+    key.update(b"|%d|" % n_bytes)  # so that bytes cannot move from one file to the next unseen
+
+
+@lru_cache(maxsize=256)
+def _digest(file: Path, size: int, modified: int) -> bytes:
+    key = hashlib.blake2b(digest_size=16)
+    _add_bytes(key, file)
+    return key.digest()
 
 
 def entry_path(folder: Path, content: str, recipe_digest: str) -> Path:

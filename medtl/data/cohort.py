@@ -15,7 +15,7 @@ from medtl.errors import InputError, ScanError
 from medtl.intensity import Recipe
 from medtl.progress import track
 from medtl.scans import Manifest, Row
-from medtl.scans.read import read
+from medtl.scans.read import how_to_read, read
 
 #: A process may map 65,530 files (Linux's vm.max_map_count); half of them are left to others.
 _MOST_MAPS = 32_000
@@ -191,11 +191,11 @@ class Cohort:
 def _entry(row: Row, recipe: Recipe, folder: Path) -> tuple[Path | None, int, str]:
     """The scan's cache entry, made where it is missing or damaged; its instances; why there is none."""
     try:
-        content = entries.content_key(row.files)
-    except FileNotFoundError:
-        return None, 0, "the file is not where the manifest says: index the folder again"
+        content = entries.content_key(row.files, *how_to_read(row))
+    except ScanError as error:
+        return None, 0, str(error)
     except OSError as error:
-        return None, 0, f"the file cannot be read ({error.strerror}): see whether its disk is well and open to you"
+        return None, 0, f"the file cannot be read ({error.strerror}): see whether its disk is well"
     path = entries.entry_path(folder, content, recipe.digest)
     try:
         pixels = entries.load(path)

@@ -13,7 +13,7 @@ import numpy as np
 from medtl.errors import ScanError
 from medtl.scans.scan import Scan, finite_float32
 from medtl.scans.sniff import NPY, SPLITS, is_medmnist
-from medtl.scans.source import archive_of, member_names, open_scan
+from medtl.scans.source import archive_of, member_names, open_scan, stamp
 
 DAMAGED = "the NumPy arrays (.npz) are cut off or damaged: download the file again"
 STRANGE = "the arrays have not the shapes of MedMNIST: images (N, rows, columns[, 3 or columns]), labels (N, 1 or more)"
@@ -94,13 +94,8 @@ def picture_of(path: str | Path, volume: int | None) -> np.ndarray:
 
 
 def _load(path: Path) -> np.ndarray:
-    archive = archive_of(path)
-    try:
-        stat = (archive or path).stat()
-    except OSError as error:
-        raise ScanError("the file is not there: index the folder again") from error
     with _loading:  # several threads that want the same array wait for the first
-        return _load_once(path, stat.st_size, stat.st_mtime_ns)
+        return _load_once(path, *stamp(path))
 
 
 @lru_cache(maxsize=2)

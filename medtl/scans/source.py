@@ -151,6 +151,19 @@ def archive_of(path: str | Path) -> Path | None:
     return next((parent for parent in path.parents if parent.is_file()), None)
 
 
+def stamp(path: str | Path) -> tuple[int, int]:
+    """Size in bytes and time of the last change in ns, of a file or of the zip archive in which it lies.
+
+    Raises:
+        ScanError: it is not there.
+    """
+    try:
+        stat = (archive_of(path) or Path(path)).stat()
+    except OSError as error:
+        raise _unreadable(error) from error
+    return stat.st_size, stat.st_mtime_ns
+
+
 def _open(path: Path, count: int | None = None) -> BinaryIO:
     """The bytes as they lie in a file or a zip archive; `count`: the first few will do."""
     try:
@@ -168,11 +181,13 @@ def _open(path: Path, count: int | None = None) -> BinaryIO:
 
 
 def _unreadable(error: OSError) -> ScanError:
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
         return ScanError(NOT_THERE)
     if isinstance(error, IsADirectoryError):
         return ScanError("a folder, not a scan: index it")
-    return ScanError("the file cannot be read: ask for permission to read it")
+    if isinstance(error, PermissionError):
+        return ScanError("the file cannot be read: ask for permission to read it")
+    return ScanError(f"the file cannot be read ({error.strerror}): see whether its disk is well")
 
 
 def _gunzip(file: BinaryIO, most: int) -> Iterator[bytes]:

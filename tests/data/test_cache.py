@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
+from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -64,6 +67,45 @@ def test_the_key_follows_the_bytes_and_nothing_else(tmp_path: Path) -> None:
     assert len(keys) == 4
     moved.write_bytes(b"one" * 99 + b"onE")  # as long as before
     assert cache.content_key([moved]) != key
+
+
+def test_the_key_follows_the_volume_and_what_is_done_with_a_gap(tmp_path: Path) -> None:
+    file = tmp_path / "a.nii"
+    file.write_bytes(b"one" * 100)
+    asked: list[dict[str, Any]] = [
+        {},
+        {"volume": 0},
+        {"volume": 1},
+        {"on_gap": "keep"},
+        {"volume": 1, "on_gap": "keep"},
+    ]
+    keys = [cache.content_key([file], **how) for how in asked]
+    assert len(set(keys)) == len(keys)
+    assert keys == [cache.content_key([file], **how) for how in asked]
+    file.write_bytes(b"two" * 101)
+    assert not set(keys) & {cache.content_key([file], **how) for how in asked}
+
+
+def test_voxels_beside_their_header_are_part_of_the_key(tmp_path: Path) -> None:
+    for name in ("pair.img", "analyze.img"):
+        kind = nibabel.Nifti1Pair if name == "pair.img" else nibabel.AnalyzeImage
+        keys = []
+        for value in (1, 2, 1):
+            nibabel.save(kind(np.full((3, 4, 5), value, np.int16), np.eye(4)), tmp_path / name)
+            keys.append(cache.content_key([(tmp_path / name).with_suffix(".hdr")]))
+        assert keys[0] == keys[2] != keys[1]
+
+
+def test_a_picture_in_an_archive_or_an_array_has_a_key(tmp_path: Path) -> None:
+    (tmp_path / "plain").write_bytes(b"one" * 100)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(tmp_path / "plain", "in/plain")
+    assert cache.content_key([tmp_path / "a.zip/in/plain"]) == cache.content_key([tmp_path / "plain"])
+    images = np.random.default_rng(0).integers(0, 9, (3, 28, 28), dtype=np.uint8)
+    images[2] = images[0]
+    np.savez(tmp_path / "x.npz", train_images=images, train_labels=np.zeros((3, 1), int))
+    keys = [cache.content_key([tmp_path / "x.npz/train_images.npy"], volume) for volume in range(3)]
+    assert keys[0] == keys[2] != keys[1]
 
 
 @given(parts=st.lists(st.binary(max_size=6), min_size=2, max_size=4))

@@ -149,7 +149,7 @@ def test_bad_scans_among_good_ones_are_dropped_with_their_reason(tmp_path: Path)
     assert cohort.label.tolist() == [1]
     assert cohort.stacked().shape[0] == len(cohort) == len(cohort.patient) == len(cohort.site) == 1
     assert set(cohort.failed) == {"a-0", "a-1", "a-2", "a-3"}
-    assert cohort.failed["a-1"] == "the file is not where the manifest says: index the folder again"
+    assert cohort.failed["a-1"] == "the file is not there: index the folder again"
     assert "same value" in cohort.failed["a-2"]
     assert cohort.failed["a-3"] == "the picture is cut off"
     assert not any(str(tmp_path) in reason for reason in cohort.failed.values())
@@ -160,8 +160,29 @@ def test_a_path_that_is_a_folder_or_nothing_fails_alone(tmp_path: Path) -> None:
     paths = [manifest.frame.path[0], str(tmp_path), ""]
     cohort = Cohort(Manifest(manifest.frame.assign(path=paths)), RECIPE, cache=tmp_path / "cache")
     assert cohort.scan_id.tolist() == ["a-0"]
-    assert cohort.failed["a-1"].startswith("the file cannot be read (Is a directory)")
+    assert cohort.failed["a-1"] == "a folder, not a scan: index it"
     assert "index the folder again" in cohort.failed["a-2"]
+
+
+def test_every_volume_of_one_file_and_every_picture_of_one_array_has_its_own_entry(tmp_path: Path) -> None:
+    series = RANDOM.normal(size=(12, 11, 10, 3)).astype(np.float32)
+    nib.save(nib.Nifti1Image(series, np.eye(4)), tmp_path / "time.nii.gz")
+    pictures = RANDOM.integers(0, 256, (4, 28, 28), dtype=np.uint8)
+    np.savez(tmp_path / "x.npz", train_images=pictures, train_labels=np.arange(4)[:, None])
+    rows = [("time.nii.gz", number) for number in range(3)]
+    rows += [("x.npz/train_images.npy", number) for number in range(4)]
+    known = {**dict.fromkeys(COLUMNS, ""), "site": "here", "status": "ok", "label": "x"}
+    manifest = Manifest(
+        pd.DataFrame(
+            {**known, "scan_id": f"s{place}", "path": str(tmp_path / name), "volume": str(number)}
+            for place, (name, number) in enumerate(rows)
+        )
+    )
+    cohort = Cohort(manifest, RECIPE, cache=tmp_path / "cache")
+    assert len(cohort) == 7 and cohort.failed == {}
+    assert len({path.name for path in cohort._entries}) == 7
+    for place, (name, number) in enumerate(rows):
+        np.testing.assert_array_equal(cohort.pixels(place), RECIPE(read(tmp_path / name, number)))
 
 
 def test_copies_of_one_picture_share_one_entry(tmp_path: Path) -> None:
