@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 from pydicom import config as pydicom_config
 
 from medtl.errors import ScanError
 from medtl.scans.dicom_header import CUT_OFF, KINDS, Header, kind_of, read_elements, read_header
 from medtl.scans.dicom_mosaic import is_mosaic, mosaic_slices
-from medtl.scans.dicom_pixels import bits, photometric, real_values, refuse_impossible_size
+from medtl.scans.dicom_pixels import bits, photometric, real_values
 from medtl.scans.dicom_place import Plane, planes_of, renumber, text
 from medtl.scans.dicom_resample import resample
 from medtl.scans.dicom_stacks import OnGap, Stack, split_stacks
@@ -130,15 +129,16 @@ def _pixels(stack: Stack, paths: list[Path]) -> tuple[np.ndarray, float | None, 
     turns: list[float] = []
     first: Any = None
     for file, slices in wanted.items():
-        dataset = pydicom.dcmread(paths[file], force=True)
-        refuse_impossible_size(dataset, paths[file])
-        values, turn = real_values(dataset, paths[file])
-        if is_mosaic(dataset):
-            values = mosaic_slices(dataset, values)
-        if photometric(dataset) == "MONOCHROME1":
+        elements = read_elements(paths[file], pixels=True)
+        (slice_, _), *more = slices
+        out = None if pixels is None or more else pixels[slice_ : slice_ + 1]
+        values, turn = real_values(elements, paths[file], out)
+        if photometric(elements) == "MONOCHROME1":
             turns.append(turn)
+        if is_mosaic(elements):
+            values = mosaic_slices(elements, values)
         if first is None:
-            first = dataset
+            first = elements
             if len(wanted) == 1 and slices == [(frame, frame) for frame in range(len(values))]:
                 pixels = np.ascontiguousarray(values)
                 break
@@ -146,8 +146,9 @@ def _pixels(stack: Stack, paths: list[Path]) -> tuple[np.ndarray, float | None, 
         assert pixels is not None
         if values.shape[1:] != pixels.shape[1:]:
             raise ScanError("the series holds pictures of different sizes or kinds: index each by itself")
-        for slice_, frame in slices:
-            pixels[slice_] = values[frame]
+        if values is not out:
+            for slice_, frame in slices:
+                pixels[slice_] = values[frame]
     assert pixels is not None
     if not turns:
         return without_false_colour(pixels), None, first
@@ -164,7 +165,7 @@ def without_false_colour(pixels: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def _facts(dataset: pydicom.Dataset, turn: float | None) -> dict[str, Any]:
+def _facts(dataset: Any, turn: float | None) -> dict[str, Any]:
     """The header facts that later steps need; no identifier, no free text."""
     facts: dict[str, Any] = {
         "manufacturer": text(dataset, "Manufacturer"),
@@ -182,7 +183,7 @@ def _facts(dataset: pydicom.Dataset, turn: float | None) -> dict[str, Any]:
     return facts
 
 
-def _first_number(dataset: pydicom.Dataset, keyword: str) -> float | None:
+def _first_number(dataset: Any, keyword: str) -> float | None:
     try:
         value = dataset.get(keyword)
         number = float(value[0] if isinstance(value, Sequence) and not isinstance(value, str) else value)

@@ -85,11 +85,16 @@ def _enhanced_plane(elements: Any, whole: Plane, frame: int, groups: list[Any], 
             number(content, "FrameAcquisitionNumber", whole.times[1]),
             trigger,
             number({"time": clock[8:]}, "time", whole.times[3]),
-            whole.times[4],
-            *(numbers(content, "DimensionIndexValues", len(content.get("DimensionIndexValues") or ())) or ()),
+            *_dimensions(content),
         ),
         in_patient=in_patient,
     )
+
+
+def _dimensions(content: Any) -> tuple[float, ...]:
+    """DimensionIndexValues: what an object's own dimensions say of a frame."""
+    values = content.get("DimensionIndexValues")
+    return tuple(map(float, values if hasattr(values, "__len__") else () if values is None else (values,)))
 
 
 def _enhanced_kind(whole: Plane, group: Any, stack: str) -> Any:

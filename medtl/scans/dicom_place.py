@@ -21,7 +21,6 @@ UNSAID = -1.0  # an echo time, a b-value, a time point that the header does not 
 LAST = float("inf")  # the order of a slice without a number
 MOST_FRAMES = 50_000  # the longest perfusion and cine runs have some thousands
 RAW_TYPES = {0: "M", 1: "P", 2: "R", 3: "I"}  # GE's private "raw data type": magnitude, phase, real, imaginary
-DIMENSIONS = 5  # how many of a plane's `times` have a name; what follows is DimensionIndexValues
 
 Triple = tuple[float, float, float]
 
@@ -66,8 +65,8 @@ class Plane:
         between: mm from slice to slice as the header says (SpacingBetweenSlices), nan where it does not.
         size: (rows, columns).
         kind: what sets one stack apart from another at the same place.
-        times: what tells time points apart: temporal position, acquisition number, trigger time, acquisition time,
-            content time, then an enhanced object's dimension indices; -1 where not said.
+        times: what tells time points apart: temporal position, acquisition number, trigger time, acquisition (else
+            content) time, then an enhanced object's dimension indices; -1 where not said.
         modality: "CT", "MR" ...
         copy: a number made of the object's UID: the same for the same object sent twice; 0 where it has none.
         in_patient: False where position and orientation are those of a volume that is not placed in the patient.
@@ -148,7 +147,7 @@ def plain_plane(elements: Any, file: int) -> Plane:
     """The place of a file of one frame, from the fields of the file itself."""
     modality = sys.intern(text(elements, "Modality").upper())
     uid = text(elements, "SOPInstanceUID")
-    trigger = UNSAID
+    time, trigger = number(elements, "AcquisitionTime", UNSAID), UNSAID
     if modality == "MR":
         kind = _magnetic_kind(elements)
         trigger = number(elements, "TriggerTime", UNSAID)
@@ -172,8 +171,7 @@ def plain_plane(elements: Any, file: int) -> Plane:
                 number(elements, "TemporalPositionIdentifier", UNSAID),
                 number(elements, "AcquisitionNumber", UNSAID),
                 trigger,
-                number(elements, "AcquisitionTime", UNSAID),
-                number(elements, "ContentTime", UNSAID),
+                time if time != UNSAID else number(elements, "ContentTime", UNSAID),
             )
         ),
         modality=modality,
@@ -288,8 +286,8 @@ def _magnetic_kind(elements: Any) -> Kind:
         if b_value < 0:
             b_value = _private_numbers(elements, 0x0043, 0x1039)[0]
             b_value = b_value if b_value < 0 else b_value % 1e9  # GE adds 1e9 to some
-        part = RAW_TYPES.get(int(_private_numbers(elements, 0x0043, 0x102F)[0]), "M")
-        extras = extras if part == "M" else (*extras, part)
+        part = RAW_TYPES.get(int(_private_numbers(elements, 0x0043, 0x102F)[0]))
+        extras = (*extras, part) if part else extras
     elif maker.startswith("SIEMENS") and b_value < 0:
         b_value = _private_numbers(elements, 0x0019, 0x100C)[0]
     gradient: tuple[float, ...] = ()
@@ -323,6 +321,8 @@ def number(elements: Any, keyword: str, default: float) -> float:
         value = elements.get(keyword)
         if value is None or value == "":
             return default
+        if type(value) is int:
+            return value
         if not isinstance(value, (float, int, str)):
             value = value[0] if len(value) else default
         number = float(value)

@@ -145,12 +145,24 @@ def _without_verb(words: str) -> str:
     return words.removeprefix("slices ").removeprefix("slice ").rsplit(" ", 1)[0]
 
 
+def _usual(steps: np.ndarray) -> float:
+    """The distance at which slices stand: the smallest, where all are multiples of it and many are it; else the median.
+
+    So that every second slice may be missing in places.
+    """
+    small = float(np.median(steps[steps <= 1.5 * steps.min()]))
+    times = np.rint(steps / small)
+    if (np.abs(steps / small - times) <= UNEVEN).all() and (times == 1).mean() >= 1 / 3:
+        return small
+    return float(np.median(steps))
+
+
 def _find_gaps(heights: np.ndarray, found: _Findings) -> None:
     """Missing slices, and distances that are not even."""
     if len(heights) < 3:
         return
     steps = np.diff(heights)
-    usual = float(np.median(steps))
+    usual = _usual(steps)
     apart = np.where(steps > 1.5 * usual, np.rint(steps / usual), 1).astype(int)
     number = np.concatenate([[0], np.cumsum(apart)])
     off = heights - heights[-1] * number / number[-1]
@@ -219,7 +231,7 @@ def _find_oddities(first: Plane, heights: np.ndarray, found: _Findings) -> None:
 
 def _even_grid(first: Plane, heights: np.ndarray, sideways: np.ndarray) -> Grid | None:
     """The even grid that holds all slices; None where it would make up more slices than there are."""
-    usual = float(np.median(np.diff(heights)))
+    usual = _usual(np.diff(heights))
     count = round(float(heights[-1]) / usual) + 1
     if count > 2 * len(heights):
         return None

@@ -139,18 +139,19 @@ def _of_one_direction(words: str, planes: list[Plane], on_gap: OnGap) -> list[tu
 def _by_type(planes: list[Plane], axis: Triple) -> list[Named]:
     """By the kind of picture (ImageType's first three words) and the stack's name in an enhanced object.
 
-    Not where all slices together make one whole stack and the parts do not.
+    Three or more slices that make one whole stack together are one, whatever kinds they name.
     """
-    groups: dict[Any, list[Plane]] = {}
-    for plane in planes:
-        groups.setdefault((plane.kind.type, plane.kind.stack), []).append(plane)
-    if len(groups) == 1 or (_whole(planes, axis) and not all(_whole(group, axis) for group in groups.values())):
+    whole = len(planes) > 2 and _whole(planes, axis)
+    by_name = _grouped(planes, lambda plane: plane.kind.stack)
+    named = not whole or min(map(len, by_name.values())) > 1
+    groups = _grouped(planes, lambda plane: (() if whole else plane.kind.type, plane.kind.stack if named else ""))
+    if len(groups) == 1:
         return [("", planes)]
     types, stacks = {kind for kind, _ in groups}, {stack for _, stack in groups}
     shared = set.intersection(*map(set, types))
     result = []
     for (kind, stack), group in groups.items():
-        own = " ".join(word for word in kind if word not in shared).lower() if len(types) > 1 else ""
+        own = " ".join(PARTS.get(word, word.lower()) for word in kind if word not in shared) if len(types) > 1 else ""
         result.append(
             (_join(own.replace("localizer", "localiser"), f"stack {stack}" if len(stacks) > 1 else ""), group)
         )

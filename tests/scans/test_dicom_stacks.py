@@ -1,0 +1,460 @@
+"""One series, several stacks: what is told apart, in which order, and what is found missing."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pydicom.data
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medtl.errors import ScanError
+from medtl.scans.dicom import read_dicom
+from medtl.scans.dicom_place import planes_of, renumber
+from medtl.scans.dicom_stacks import Stack, split_stacks
+
+Phantom = Any  # of conftest.py
+Save = Callable[..., list[Path]]
+FILES = Path(pydicom.data.__file__).parent / "test_files" / "dicomdirtests"
+SAGITTAL, CORONAL = (0, 1, 0, 0, 0, -1), (1, 0, 0, 0, 0, -1)
+TILTED = (1, 0, 0, 0, np.cos(np.radians(15)), np.sin(np.radians(15)))
+
+
+def stacks_of(datasets: list[Any], on_gap: Any = "error") -> list[Stack]:
+    return split_stacks(renumber([planes_of(dataset, 0) for dataset in datasets]), on_gap)
+
+
+def names(datasets: list[Any]) -> list[str]:
+    stacks = stacks_of(datasets)
+    assert not any(stack.problem for stack in stacks), [stack.problem for stack in stacks]
+    return [stack.name for stack in stacks]
+
+
+def numbers(stack: Stack) -> list[int]:
+    return [int(plane.order) for plane in stack.planes]
+
+
+def test_one_stack_in_every_order_of_its_files(phantom: Phantom, save: Save) -> None:
+    files = save(phantom.stack(4, step=(0, 0, -3)))
+    for order in itertools.permutations(files):
+        scan = read_dicom(order)
+        phantom.assert_true(scan)
+        assert scan.affine[2, 0] == 3  # up along the normal, though the instance numbers go down
+
+
+def test_localisers_in_three_directions(phantom: Phantom, save: Save) -> None:
+    kind = ("ORIGINAL", "PRIMARY", "LOCALIZER")
+    datasets = [
+        *phantom.stack(3, ImageType=kind, modality="MR"),
+        *phantom.stack(3, (4, 0, 0), orientation=SAGITTAL, first=4, ImageType=kind, modality="MR"),
+        *phantom.stack(3, (0, 4, 0), orientation=CORONAL, first=7, ImageType=kind, modality="MR"),
+    ]
+    assert names(datasets) == ["localiser 1 of 3", "localiser 2 of 3", "localiser 3 of 3"]
+    files = save(datasets)
+    for volume in range(3):
+        phantom.assert_true(read_dicom(files[::-1], volume=volume))
+    with pytest.raises(ScanError, match="holds 3 stacks"):
+        read_dicom(files)
+    with pytest.raises(ScanError, match="no volume 3"):
+        read_dicom(files, volume=3)
+
+
+def test_directions_are_named_by_their_plane(phantom: Phantom) -> None:
+    datasets = [*phantom.stack(2, first=5), *phantom.stack(2, (4, 0, 0), orientation=SAGITTAL)]
+    assert names(datasets) == ["sagittal", "axial"]
+
+
+def test_directions_that_rounding_sets_apart_are_one(phantom: Phantom) -> None:
+    angles = [0.0004999, 0.0005001, 0.00045, 0.0005]  # to three decimals, these are two directions
+    datasets = [
+        phantom.dataset((0, 0, 3 * k), (np.cos(a), np.sin(a), 0, -np.sin(a), np.cos(a), 0), number=k)
+        for k, a in enumerate(angles)
+    ]
+    assert names(datasets) == [""]
+
+
+def test_matrix_and_pixel_size(phantom: Phantom) -> None:
+    datasets = [
+        *phantom.stack(2),
+        *phantom.stack(2, first=3, size=(4, 4)),
+        *phantom.stack(2, first=5, spacing=(1.0, 1.0)),
+    ]
+    assert names(datasets) == ["6 x 8 pixels, pixels of 2 x 1 mm", "4 x 4 pixels", "6 x 8 pixels, pixels of 1 x 1 mm"]
+
+
+def test_echoes(phantom: Phantom, save: Save) -> None:
+    times = {4.6: 200.0, 2.3: 0.0, 6.9: 100.0}
+    datasets = [
+        dataset
+        for number, (echo, add) in enumerate(times.items())
+        for dataset in phantom.stack(4, first=1 + 4 * number, EchoTime=echo, modality="MR", add=add)
+    ]
+    assert names(datasets) == ["echo 1 of 3", "echo 2 of 3", "echo 3 of 3"]
+    files = save(datasets)
+    for volume, add in enumerate([0.0, 200.0, 100.0]):  # the shortest first
+        phantom.assert_true(read_dicom(files, volume=volume), add)
+    first = read_dicom(files)
+    assert first.header["volumes"] == 3
+    phantom.assert_true(first)
+
+
+def test_magnitude_and_phase(phantom: Phantom) -> None:
+    for kind in (["ORIGINAL", "PRIMARY", "{}", "NONE"], ["ORIGINAL", "PRIMARY", "T1", "{}", "FFE"]):
+        datasets = [
+            *phantom.stack(3, modality="MR", ImageType=tuple(word.format("M") for word in kind)),
+            *phantom.stack(3, modality="MR", ImageType=tuple(word.format("P") for word in kind), first=4),
+        ]
+        assert names(datasets) == ["magnitude", "phase"]
+        assert {stack.place for stack in stacks_of(datasets)} == {0}
+
+
+def test_parts_of_ge_stand_in_a_private_field(phantom: Phantom) -> None:
+    datasets = []
+    for part in range(4):
+        for dataset in phantom.stack(2, modality="MR", first=1 + 2 * part, Manufacturer="GE MEDICAL SYSTEMS"):
+            dataset.private_block(0x43, "GEMS_PARM_01", create=True).add_new(0x2F, "SS", part)
+            datasets.append(dataset)
+    assert names(datasets) == ["magnitude", "phase", "real", "imaginary"]
+
+
+def test_the_makers_own_words_of_image_type(phantom: Phantom) -> None:
+    words = ["WATER", "FAT", "IN_PHASE"]
+    datasets = [
+        dataset
+        for number, word in enumerate(words)
+        for dataset in phantom.stack(
+            3, modality="MR", ImageType=("DERIVED", "PRIMARY", "DIXON", word), first=1 + 3 * number
+        )
+    ]
+    assert names(datasets) == ["water", "fat", "in_phase"]
+
+
+def test_reformats_beside_their_source(phantom: Phantom) -> None:
+    datasets = [
+        *phantom.stack(5, ImageType=("ORIGINAL", "PRIMARY", "AXIAL")),
+        *phantom.stack(3, step=(0, 0, 5), first=6, ImageType=("DERIVED", "SECONDARY", "MPR")),
+    ]
+    assert names(datasets) == ["original primary axial", "derived secondary mpr"]
+
+
+@pytest.mark.parametrize("maker", ["standard", "SIEMENS", "GE MEDICAL SYSTEMS", "as text", "GE as text"])
+def test_b_values_and_directions(phantom: Phantom, maker: str) -> None:
+    directions = [(1.0, 0, 0), (0, 1.0, 0), (0, 0, 1.0)]
+    volumes: list[tuple[int, Any]] = [(0, None), *((1000, direction) for direction in directions)]
+    datasets = []
+    for number, (b_value, direction) in enumerate(volumes):
+        for dataset in phantom.stack(3, modality="MR", first=1 + 3 * number):
+            if maker == "standard":
+                dataset.DiffusionBValue = float(b_value)
+                if direction:
+                    dataset.DiffusionGradientOrientation = list(direction)
+            elif maker in ("SIEMENS", "as text"):
+                dataset.Manufacturer = "SIEMENS"
+                block = dataset.private_block(0x19, "SIEMENS MR HEADER", create=True)
+                block.add_new(0x0C, *(("UN", f"{b_value} ".encode()) if maker == "as text" else ("IS", b_value)))
+                if direction:
+                    block.add_new(0x0E, "UN" if maker == "as text" else "FD", _packed(direction, maker == "as text"))
+            else:
+                dataset.Manufacturer = "GE MEDICAL SYSTEMS"
+                block = dataset.private_block(0x43, "GEMS_PARM_01", create=True)
+                values = [1_000_000_000 + b_value if b_value else 0, 8, 0, 0]
+                text = "\\".join(map(str, values)).encode()
+                block.add_new(0x39, *(("UN", text) if maker == "GE as text" else ("IS", values)))
+            datasets.append(dataset)
+    each = "time" if maker.startswith("GE") else "direction"
+    assert names(datasets) == ["b = 0", *(f"b = 1000, {each} {number} of 3" for number in (1, 2, 3))]
+
+
+def _packed(values: Any, packed: bool) -> Any:
+    return np.array(values, "<f8").tobytes() if packed else list(values)
+
+
+@pytest.mark.parametrize(
+    "field", ["TemporalPositionIdentifier", "AcquisitionNumber", "TriggerTime", "AcquisitionTime", "ContentTime", None]
+)
+@pytest.mark.parametrize("by_slice", [False, True])
+def test_time_points(phantom: Phantom, save: Save, field: str | None, by_slice: bool) -> None:
+    """In the order of the field, whatever the instance numbers say; by those, where there is no field."""
+    datasets = []
+    for time in range(3):
+        for slice_ in range(4):
+            later = time if field is None else 2 - time  # the numbers count against the time
+            number = 1 + (slice_ * 3 + later if by_slice else later * 4 + slice_)
+            fields = (
+                {} if field is None else {field: f"1200{10 + time}" if "Acq" in field or "Con" in field else time + 1}
+            )
+            datasets.append(
+                phantom.dataset((0, 0, 3.0 * slice_), modality="MR", number=number, add=100.0 * time, **fields)
+            )
+    stacks = stacks_of(datasets)
+    assert [stack.name for stack in stacks] == ["time 1 of 3", "time 2 of 3", "time 3 of 3"]
+    files = save(datasets)
+    for volume in range(3):
+        phantom.assert_true(read_dicom(files, volume=volume), add=100.0 * volume)
+
+
+def test_echoes_at_several_times(phantom: Phantom) -> None:
+    datasets = [
+        dataset
+        for time in range(2)
+        for echo in (2.0, 4.0)
+        for dataset in phantom.stack(3, modality="MR", EchoTime=echo, TemporalPositionIdentifier=time)
+    ]
+    assert names(datasets) == [f"echo {e} of 2, time {t} of 2" for e in (1, 2) for t in (1, 2)]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"AcquisitionNumber": [1, 2, 3, 4, 5]},  # an axial CT counts its slices
+        {"AcquisitionTime": ["120000", "120001", "120002", "120003", "120004"]},
+        {"ImageType": [["ORIGINAL", "PRIMARY", "AXIAL", f"CT_{k}"] for k in range(5)]},
+        {"ImageType": [["ORIGINAL", "PRIMARY", f"AXIAL{k}"] for k in range(5)]},
+        {"ImageType": [["DERIVED" if k % 2 else "ORIGINAL", "PRIMARY", "AXIAL"] for k in range(5)]},
+        {"EchoTime": [2.0, 2.1, 2.2, 2.3, 2.4], "modality": "MR"},
+        {"DiffusionBValue": [0.0, 500.0, 1000.0, 0.0, 50.0], "modality": "MR"},
+        {"SliceThickness": [3.0, 3.0, 5.0, 5.0, 3.0]},
+        {"TemporalPositionIdentifier": [1, 2, 1, 2, 1], "modality": "MR"},
+    ],
+)
+def test_what_differs_from_slice_to_slice_tears_no_stack(phantom: Phantom, fields: dict[str, Any]) -> None:
+    (stack,) = stacks_of(phantom.stack(5, **fields))
+    assert numbers(stack) == [1, 2, 3, 4, 5]
+    assert stack.problem == stack.name == ""
+
+
+def test_volumes_do_not_hang_on_what_differs_by_slice(phantom: Phantom) -> None:
+    datasets = [
+        dataset
+        for time in range(4)
+        for dataset in phantom.stack(
+            3, modality="MR", first=1 + 3 * time, EchoTime=[2.0, 2.1, 2.2], AcquisitionNumber=[3, 1, 2]
+        )
+    ]
+    stacks = stacks_of(datasets)
+    assert [numbers(stack) for stack in stacks] == [[1 + 3 * t, 2 + 3 * t, 3 + 3 * t] for t in range(4)]
+
+
+def test_a_run_cut_off_lacks_slices_of_its_last_volume_only(phantom: Phantom) -> None:
+    datasets = [dataset for time in range(3) for dataset in phantom.stack(5, modality="MR", first=1 + 5 * time)][:-2]
+    stacks = stacks_of(datasets)
+    assert [stack.name for stack in stacks] == ["time 1 of 3", "time 2 of 3", "time 3 of 3"]
+    assert [len(stack.planes) for stack in stacks] == [5, 5, 3]
+    assert [bool(stack.problem) for stack in stacks] == [False, False, True]
+    assert "slices 4 to 5 of 5 are missing" in stacks[2].problem
+
+
+def test_a_missing_slice_is_named(phantom: Phantom, save: Save) -> None:
+    datasets = phantom.stack(20)
+    del datasets[13]
+    (stack,) = stacks_of(datasets)
+    assert stack.problem == (
+        "slice 14 of 20 is missing (a gap of 6.0 mm where slices stand 3.0 mm apart): "
+        "export the whole series, or give --on-gap resample or --on-gap keep"
+    )
+    assert stack.notes == ("missing slices: 14 of 20",)
+    files = save(datasets)
+    with pytest.raises(ScanError, match="slice 14 of 20 is missing"):
+        read_dicom(files)
+    filled = read_dicom(files, on_gap="resample")
+    assert len(filled.pixels) == 20
+    phantom.assert_true(filled)
+    kept = read_dicom(files, on_gap="keep")
+    assert len(kept.pixels) == 19 and kept.affine is None and np.isnan(kept.spacing[0])
+
+
+@pytest.mark.parametrize(
+    ("absent", "words"),
+    [([3, 4], "slices 4 to 5 of 10 are"), ([2, 5, 7], "slices 3, 6 and 8 of 10 are")],
+)
+def test_several_missing_slices(phantom: Phantom, absent: list[int], words: str) -> None:
+    datasets = [dataset for k, dataset in enumerate(phantom.stack(10)) if k not in absent]
+    assert stacks_of(datasets)[0].problem.startswith(words)
+
+
+def test_more_missing_than_there_is_is_not_made_up(phantom: Phantom) -> None:
+    datasets = phantom.stack(30)[:3] + phantom.stack(30)[-3:]
+    assert "more slices are missing than are there" in stacks_of(datasets, "resample")[0].problem
+
+
+def test_uneven_spacing(phantom: Phantom, save: Save) -> None:
+    heights = [0.0, 3.0, 6.0, 9.0, 11.0, 13.5, 16.5]
+    files = save([phantom.dataset((0, 0, z), number=k) for k, z in enumerate(heights)])
+    with pytest.raises(ScanError, match=r"unevenly spaced \(2\.00 to 3\.00 mm apart; slices 4 and 5 of 7 stand out"):
+        read_dicom(files)
+    scan = read_dicom(files, on_gap="resample")
+    phantom.assert_true(scan)
+    assert scan.affine[2, 0] == pytest.approx(16.5 / 6) or scan.affine[2, 0] == pytest.approx(16.5 / 5)
+    assert any(note.startswith("uneven spacing") for note in scan.header["notes"])
+    assert read_dicom(files, on_gap="keep").affine is None
+
+
+def test_a_drift_that_no_single_step_shows(phantom: Phantom) -> None:
+    heights = np.concatenate([np.arange(30) * 2.5, 29 * 2.5 + np.arange(1, 30) * 2.7])
+    (stack,) = stacks_of([phantom.dataset((0, 0, z), number=k) for k, z in enumerate(heights)])
+    assert "unevenly spaced" in stack.problem
+
+
+def test_two_pictures_of_one_place(phantom: Phantom, save: Save) -> None:
+    datasets = [*phantom.stack(6), phantom.dataset((-8, -6, 9), number=40, add=100)]
+    (stack,) = stacks_of(datasets)
+    assert stack.problem.startswith("slice 4 of 6 is there more than once, with different pictures")
+    files = save(datasets)
+    for on_gap in ("keep", "resample"):
+        scan = read_dicom(files[::-1], on_gap=on_gap)  # type: ignore[arg-type]
+        assert len(scan.pixels) == 6
+        phantom.assert_true(scan)  # the first by instance number
+
+
+def test_a_slice_sent_twice_is_one_slice(phantom: Phantom) -> None:
+    datasets = phantom.stack(5)
+    assert names([*datasets, datasets[2], datasets[4]]) == [""]
+
+
+def test_gantry_tilt(phantom: Phantom, save: Save) -> None:
+    files = save(phantom.stack(8, step=(0, 0, 4.0), orientation=TILTED, size=(24, 8), spacing=(1.0, 1.0)))
+    with pytest.raises(ScanError, match=r"the gantry was tilted by 15\.0 degrees"):
+        read_dicom(files)
+    kept = read_dicom(files, on_gap="keep")
+    phantom.assert_true(kept)  # the sheared affine is the true one
+    upright = read_dicom(files, on_gap="resample")
+    axes = upright.affine[:3, :3] / upright.spacing
+    np.testing.assert_allclose(axes.T @ axes, np.eye(3), atol=1e-6)
+    assert upright.pixels.shape[1] == 24 + 8  # as many rows as all slices take together: 7 x 4 mm x sin 15°
+    middle = upright.pixels[:, 8:24]
+    ras = np.stack(np.meshgrid(*map(np.arange, upright.pixels.shape), indexing="ij"), -1)[:, 8:24]
+    ras = ras @ upright.affine[:3, :3].T + upright.affine[:3, 3]
+    np.testing.assert_allclose(middle, ras * [-1, -1, 1] @ phantom.gradient, atol=0.03)
+    assert upright.pixels.min() == kept.pixels.min()  # outside the slices
+    assert "gantry tilt: 15.0 degrees" in upright.header["notes"]
+
+
+def test_rounded_positions_of_a_thin_stack_are_no_tilt(phantom: Phantom) -> None:
+    oblique = (1, 0, 0, 0, np.cos(0.3), np.sin(0.3))
+    normal = np.cross(oblique[:3], oblique[3:])
+    for count in (2, 3, 5):
+        datasets = [
+            phantom.dataset(np.round(k * 0.5 * normal, 1), oblique, spacing=(0.3, 0.3), number=k) for k in range(count)
+        ]
+        assert all("tilt" not in note for note in stacks_of(datasets)[0].notes)
+
+
+def test_slices_shifted_against_one_another(phantom: Phantom, save: Save) -> None:
+    places = [(0, 0, 0), (0, 0, 3), (4, 2, 6), (0, 0, 9), (0, 0, 12)]
+    files = save([phantom.dataset(place, number=k, size=(12, 12)) for k, place in enumerate(places)])
+    with pytest.raises(ScanError, match=r"do not lie above one another \(slice 3 of 5"):
+        read_dicom(files)
+    assert read_dicom(files, on_gap="keep").affine is None
+    phantom.assert_true(read_dicom(files, on_gap="resample"), inside=4)
+
+
+def test_overlap_is_a_note(phantom: Phantom) -> None:
+    (stack,) = stacks_of(phantom.stack(5, SliceThickness=5.0))
+    assert not stack.problem and stack.notes == ("overlapping slices: 5 mm thick, 3 mm apart",)
+
+
+@pytest.mark.parametrize("modality", ["CT", "MR", "PT"])
+def test_slices_that_do_not_say_where_they_lie(phantom: Phantom, save: Save, modality: str) -> None:
+    files = save([phantom.dataset(None, number=number, add=number, modality=modality) for number in (3, 1, 2)])
+    for on_gap in ("error", "resample"):
+        with pytest.raises(ScanError, match="do not say where they lie in the patient"):
+            read_dicom(files, on_gap=on_gap)  # type: ignore[arg-type]
+    scan = read_dicom(files, on_gap="keep")
+    assert scan.affine is None
+    assert (np.diff(scan.pixels[:, 0, 0]) == 1).all()  # in the order of their numbers
+
+
+def test_one_picture_without_a_place_is_a_picture(phantom: Phantom, save: Save) -> None:
+    assert read_dicom(save([phantom.dataset(None)])).affine is None
+
+
+def test_views_of_a_radiograph_are_a_picture_each(phantom: Phantom) -> None:
+    datasets = [phantom.dataset(None, modality="DX", number=number) for number in (1, 2)]
+    assert names(datasets) == ["picture 1 of 2", "picture 2 of 2"]
+    assert len({stack.place for stack in stacks_of(datasets)}) == 2
+
+
+def test_a_screenshot_among_slices_is_a_stack_of_its_own(phantom: Phantom) -> None:
+    datasets = [*phantom.stack(4), phantom.dataset(None, size=(20, 20), number=99)]
+    assert names(datasets) == ["stack", "picture"] or names(datasets) == ["", "picture"]
+
+
+@pytest.mark.parametrize(
+    ("series", "expected"),
+    [
+        ("98892001/CT2N", ["localiser 1 of 2", "localiser 2 of 2"]),
+        ("98892001/CT5N", [""]),
+    ],
+)
+def test_real_series(series: str, expected: list[str]) -> None:
+    datasets = [pydicom.dcmread(file) for file in sorted((FILES / series).iterdir())]
+    assert names(datasets) == expected
+
+
+def test_real_projections_around_an_axis_are_a_stack_each() -> None:
+    datasets = [pydicom.dcmread(file) for file in sorted((FILES / "98892003" / "MR700").iterdir())]
+    assert len(stacks_of(datasets)) == 7
+
+
+def _rotation(angles: tuple[float, float, float]) -> np.ndarray:
+    result = np.eye(3)
+    for axis, angle in enumerate(angles):
+        turn = np.eye(3)
+        one, other = [k for k in range(3) if k != axis]
+        turn[[one, other], [one, other]] = np.cos(angle)
+        turn[one, other], turn[other, one] = -np.sin(angle), np.sin(angle)
+        result = result @ turn
+    return result
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    slices=st.integers(1, 7),
+    echoes=st.integers(1, 3),
+    times=st.integers(1, 4),
+    angles=st.tuples(*[st.floats(-3, 3)] * 3),
+    distance=st.floats(0.5, 9),
+    shuffle=st.randoms(use_true_random=False),
+    field=st.sampled_from(["TemporalPositionIdentifier", "AcquisitionNumber", "TriggerTime", None]),
+)
+def test_any_series_is_split_alike_in_any_order_of_its_files(
+    phantom: Phantom,
+    slices: int,
+    echoes: int,
+    times: int,
+    angles: tuple[float, float, float],
+    distance: float,
+    shuffle: Any,
+    field: str | None,
+) -> None:
+    row, column, normal = _rotation(angles).T
+    datasets = [
+        phantom.dataset(
+            k * distance * normal,
+            (*row, *column),
+            number=1 + k + slices * (time + times * echo),
+            modality="MR",
+            EchoTime=2.0 + echo,
+            ContentTime=f"{100000 + k}",
+            SliceThickness=1.0,
+            **({field: time + 1} if field else {}),
+        )
+        for echo in range(echoes)
+        for time in range(times)
+        for k in range(slices)
+    ]
+    shuffle.shuffle(datasets)
+    stacks = stacks_of(datasets)
+    assert len(stacks) == echoes * times
+    for number, stack in enumerate(stacks):
+        assert not stack.problem
+        assert numbers(stack) == list(range(1 + number * slices, 1 + (number + 1) * slices))
+        np.testing.assert_allclose(
+            stack.affine[:3, 0] * [-1, -1, 1], normal * (distance if slices > 1 else 1), atol=1e-4
+        )
