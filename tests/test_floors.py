@@ -24,7 +24,7 @@ FLOORS = [
     {"trust", "measures"},
     {"intensity"},
     {"scans"},
-    {"errors", "files", "progress", "resources"},
+    {"cluster", "errors", "files", "progress", "resources"},
 ]
 LEVEL = {part: level for level, parts in enumerate(FLOORS) for part in parts}
 

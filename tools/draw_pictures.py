@@ -99,7 +99,7 @@ def floors() -> str:
         f'<path d="M{right} {first + 2} h8 V{bottom - 2} h-8" fill="none" stroke="{MUTED}"/>',
         text(right + 16, (first + bottom) / 2, "no", 13, MUTED),
         text(right + 16, (first + bottom) / 2 + 17, "PyTorch", 13, MUTED),
-        text(left, bottom + 26, "Under all of them: errors, files, progress, resources.", 13, MUTED),
+        text(left, bottom + 26, "Under all of them: cluster, errors, files, progress, resources.", 13, MUTED),
     ]
     return picture(bottom + 44, "The floors of medtl, from cli at the top to scans at the bottom", *parts)
 

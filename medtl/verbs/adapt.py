@@ -24,6 +24,7 @@ def adapt(
     device: str | None = None,
     devices: int | None = None,
     precision: str | None = None,
+    cluster: str | None = None,
     resume: bool = False,
     force: bool = False,
 ) -> Run:
@@ -45,12 +46,14 @@ def adapt(
         device: auto, cpu, cuda or mps.
         devices: how many of them.
         precision: 32-true, bf16-mixed or 16-mixed.
+        cluster: the address of a Dask scheduler, whose workers read and prepare the scans: tcp://HOST:8786.
         resume: go on with a run that was cut off.
         force: replace what is there.
 
     Raises:
         InputError: the scans, the labels or the options are wrong.
     """
+    from medtl.cluster import work_on
     from medtl.intensity import recipe_for_scans
     from medtl.progress import say, warn
     from medtl.runs.run import Run
@@ -73,8 +76,9 @@ def adapt(
     folder = shared.folder_for(out, resume, force, from_run)
     start = Run.load(from_run) if from_run is not None else None
     sources = [source] if isinstance(source, str | Path | Manifest) else list(source)
-    labelled = Manifest.concat([manifest_of(each) for each in sources]).labelled
-    unlabelled = manifest_of(target)
+    with work_on(cluster):
+        labelled = Manifest.concat([manifest_of(each) for each in sources]).labelled
+        unlabelled = manifest_of(target)
     check_leaks(labelled, unlabelled)
     classes = shared.classes_of(labelled, unlabelled)
     if start is None:
@@ -84,7 +88,8 @@ def adapt(
         steps, classes = shared.as_trained(start, classes, labelled), start.classes
         told = told.model_copy(update={"backbone": start.facts["backbone"], "size": steps.size})
     multilabel = shared.several(labelled) if start is None else start.task == "multilabel"
-    cohorts = shared.Cohorts.prepare(labelled, unlabelled.without_labels(), steps, classes, multilabel)
+    with work_on(cluster):
+        cohorts = shared.Cohorts.prepare(labelled, unlabelled.without_labels(), steps, classes, multilabel)
     for text in cohorts.left_out():
         warn(text)
     fabric = shared.fabric_for(told)

@@ -22,6 +22,7 @@ def finetune(
     recipe: str | None = None,
     seed: int | None = None,
     device: str | None = None,
+    cluster: str | None = None,
     resume: bool = False,
     force: bool = False,
 ) -> Run:
@@ -41,6 +42,7 @@ def finetune(
         recipe: how pixels become input, without a Run.
         seed: the same data, config and seed give the same model.
         device: auto, cpu, cuda or mps.
+        cluster: the address of a Dask scheduler, whose workers read and prepare the scans: tcp://HOST:8786.
         resume: go on with a run that was cut off.
         force: replace what is there.
 
@@ -49,6 +51,7 @@ def finetune(
     """
     import time
 
+    from medtl.cluster import work_on
     from medtl.data import Cohort
     from medtl.intensity import recipe_for_scans
     from medtl.progress import say, warn
@@ -63,7 +66,8 @@ def finetune(
     told = load_config(config, strategy=strategy, backbone=backbone, recipe=recipe, seed=seed, device=device)
     folder = shared.folder_for(out, resume, force, run)
     start = Run.load(run) if run is not None else None
-    manifest = manifest_of(train)
+    with work_on(cluster):
+        manifest = manifest_of(train)
     check_leaks(manifest)
     usable = manifest.usable.select((manifest.usable.frame.split != "test").to_numpy())
     named = shared.classes_of(usable.labelled)
@@ -75,7 +79,8 @@ def finetune(
         steps, classes = shared.as_trained(start, named, usable.labelled), start.classes
         told = told.model_copy(update={"backbone": start.facts["backbone"], "size": steps.size})
     multilabel = shared.several(usable.labelled) if start is None else start.task == "multilabel"
-    everyone = Cohort(usable, steps, classes=classes, multilabel=multilabel, progress="Preparing scans")
+    with work_on(cluster):
+        everyone = Cohort(usable, steps, classes=classes, multilabel=multilabel, progress="Preparing scans")
     if everyone.failed:
         warn(f"{len(everyone.failed)} scans were left out, the first because {next(iter(everyone.failed.values()))}")
     labelled = everyone.select(shared.labelled_rows(everyone, "train"))
