@@ -14,10 +14,11 @@ import numpy as np
 from pydicom import config as pydicom_config
 
 from medtl.errors import ScanError
+from medtl.scans.dicom_facts import facts
 from medtl.scans.dicom_header import CUT_OFF, KINDS, Header, kind_of, read_elements, read_header
 from medtl.scans.dicom_mosaic import is_mosaic, mosaic_slices
-from medtl.scans.dicom_pixels import bits, photometric, real_values
-from medtl.scans.dicom_place import Plane, planes_of, renumber, text
+from medtl.scans.dicom_pixels import photometric, real_values
+from medtl.scans.dicom_place import Plane, planes_of, renumber
 from medtl.scans.dicom_resample import resample
 from medtl.scans.dicom_stacks import OnGap, Stack, split_stacks
 from medtl.scans.quiet import Together, without_warnings
@@ -52,14 +53,14 @@ def read_dicom(files: Sequence[str | Path], volume: int | None = None, on_gap: O
         if stack.problem:
             raise ScanError(stack.problem)
         pixels, turn, first = _pixels(stack, paths)
-        facts = _facts(first, turn)
+        header = facts(first, turn)
         if volumes > 1:
-            facts["volumes"] = volumes
+            header["volumes"] = volumes
         if stack.notes:
-            facts["notes"] = stack.notes
+            header["notes"] = stack.notes
         if stack.grid is not None:
             pixels = resample(pixels, stack.grid)
-        return Scan(pixels, stack.affine, stack.planes[0].modality, stack.spacing, facts)
+        return Scan(pixels, stack.affine, stack.planes[0].modality, stack.spacing, header)
 
 
 def _chosen(stacks: list[Stack], volume: int | None) -> tuple[Stack, int]:
@@ -163,30 +164,3 @@ def without_false_colour(pixels: np.ndarray) -> np.ndarray:
     if pixels.ndim == 4 and (pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 0] == pixels[..., 2]).all():
         return np.ascontiguousarray(pixels[..., 0])
     return pixels
-
-
-def _facts(dataset: Any, turn: float | None) -> dict[str, Any]:
-    """The header facts that later steps need; no identifier, no free text."""
-    facts: dict[str, Any] = {
-        "manufacturer": text(dataset, "Manufacturer"),
-        "model": text(dataset, "ManufacturerModelName"),
-        "photometric": photometric(dataset),
-        "bits": bits(dataset),
-    }
-    burned_in = {"YES": True, "NO": False}.get(text(dataset, "BurnedInAnnotation").upper())
-    if burned_in is not None:
-        facts["burned_in"] = burned_in
-    centre, width = (_first_number(dataset, keyword) for keyword in ("WindowCenter", "WindowWidth"))
-    if centre is not None and width is not None and width > 0:
-        facts["window_center"] = centre if turn is None else turn - centre
-        facts["window_width"] = width
-    return facts
-
-
-def _first_number(dataset: Any, keyword: str) -> float | None:
-    try:
-        value = dataset.get(keyword)
-        number = float(value[0] if isinstance(value, Sequence) and not isinstance(value, str) else value)
-    except (TypeError, ValueError, IndexError):
-        return None
-    return number if np.isfinite(number) else None

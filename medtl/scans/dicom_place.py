@@ -322,7 +322,7 @@ def number(elements: Any, keyword: str, default: float) -> float:
         if value is None or value == "":
             return default
         if type(value) is int:
-            return value
+            return float(value)
         if not isinstance(value, (float, int, str)):
             value = value[0] if len(value) else default
         number = float(value)

@@ -17,6 +17,8 @@ from pydicom.sequence import Sequence as Items
 
 from medtl.errors import ScanError
 from medtl.scans.dicom import read_dicom, read_header
+from medtl.scans.dicom_place import renumber
+from medtl.scans.dicom_stacks import split_stacks
 from medtl.scans.scan import Scan
 
 FILES = Path(pydicom.data.__file__).parent / "test_files"
@@ -58,11 +60,11 @@ SERIES = {
 }
 
 
-def assert_same_volume(scan: Scan, reference: Path) -> None:
+def assert_same_volume(scan: Scan, reference: Path, volume: int = 0) -> None:
     """The same value at the same place in the patient, voxel by voxel; a place is right within 1e-3 mm."""
     image = nibabel.load(reference)
     expected = np.asarray(image.dataobj)
-    expected = expected[..., 0] if expected.ndim == 4 else expected
+    expected = expected[..., volume] if expected.ndim == 4 else expected
     voxels = np.stack(np.meshgrid(*map(np.arange, expected.shape), indexing="ij"), -1).reshape(-1, 3)
     places = nibabel.affines.apply_affine(image.affine, voxels)
     index = nibabel.affines.apply_affine(np.linalg.inv(scan.affine), places)
@@ -87,14 +89,29 @@ def test_nine_transfer_syntaxes_give_the_volume_of_dcm2niix(shared_data: Path, n
 
 
 @pytest.mark.parametrize("series", SERIES)
-def test_series_give_the_volume_of_dcm2niix_in_any_file_order(shared_data: Path, series: str) -> None:
+def test_series_give_all_volumes_of_dcm2niix_in_any_file_order(shared_data: Path, series: str) -> None:
     folder = shared_data / "dicom" / "dcm_qa_nih"
     files = sorted(file for file in (folder / "In" / series).iterdir() if file.suffix != ".txt")
     np.random.default_rng(0).shuffle(files)  # type: ignore[arg-type]
-    scan = read_dicom(files)
-    assert_same_volume(scan, folder / "Ref" / SERIES[series])
-    assert scan.modality == "MR"
-    assert scan.header["volumes"] == nibabel.load(folder / "Ref" / SERIES[series]).shape[3]
+    volumes = nibabel.load(folder / "Ref" / SERIES[series]).shape[3]
+    stacks = split_stacks(renumber([read_header(file).planes for file in files]))
+    assert [stack.name for stack in stacks] == [f"time {number} of {volumes}" for number in range(1, volumes + 1)]
+    for volume, stack in enumerate(stacks):
+        scan = read_dicom(files, volume=volume)
+        assert_same_volume(scan, folder / "Ref" / SERIES[series], volume)
+        np.testing.assert_array_equal(scan.affine, stack.affine)
+        assert (scan.pixels.shape, scan.spacing, scan.modality) == (stack.size, stack.spacing, "MR")
+    first = read_dicom(files)
+    np.testing.assert_array_equal(first.pixels, read_dicom(files, volume=0).pixels)
+    assert first.header["volumes"] == volumes
+
+
+def test_every_real_series_has_a_reference(shared_data: Path) -> None:
+    """So that all of them are compared, not most."""
+    folders = {file.parent for file in (shared_data / "dicom" / "dcm_qa_nih" / "In").rglob("*.dcm")}
+    assert {str(folder.relative_to(folder.parents[1])) for folder in folders} == set(SERIES)
+    references = {file.name for file in (shared_data / "dicom").rglob("*.nii")}
+    assert references == set(SERIES.values()) | {f"{name}.nii" for name in SYNTAXES}
 
 
 @pytest.mark.parametrize("name", READ_BY_BOTH)
