@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from medtl.measures.intervals import auroc, bootstrap_auroc, percentile_interval
 from medtl.scans.scan import Scan
@@ -88,7 +89,7 @@ def table_of(features: Sequence[Mapping[str, float]]) -> np.ndarray:
 
 
 def find_shortcuts(
-    features: np.ndarray, names: Sequence[str], target: Sequence[str], groups: Sequence[str], seed: int = 0
+    features: np.ndarray, names: Sequence[str], target: ArrayLike, groups: ArrayLike, seed: int = 0
 ) -> list[Shortcut]:
     """How well each feature, and all together, tell the target; cross-validated, no group on both sides.
 
