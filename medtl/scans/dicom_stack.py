@@ -166,7 +166,7 @@ def _find_gaps(heights: np.ndarray, found: _Findings) -> None:
     apart = np.where(steps > 1.5 * usual, np.rint(steps / usual), 1).astype(int)
     number = np.concatenate([[0], np.cumsum(apart)])
     off = heights - heights[-1] * number / number[-1]
-    allowed = max(UNEVEN * usual, 2 * SAME_PLACE)
+    allowed = max(UNEVEN * usual, min(2 * SAME_PLACE, 0.4 * usual))
     if (apart > 1).any():
         found.even = False
         absent = [slice_ + 1 for slice_ in range(number[-1]) if slice_ not in set(number.tolist())]

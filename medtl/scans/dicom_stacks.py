@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, Literal
 
 from medtl.scans.dicom_place import UNKNOWN, UNSAID, Plane, Triple, dot, normal
@@ -76,7 +77,7 @@ def _pictures(once: list[Plane], placed: list[Plane], on_gap: OnGap) -> list[tup
     for plane in once:
         if not plane.placed:
             sliced = plane.modality in SLICED
-            groups.setdefault((plane.size, plane.kind.type) if sliced else plane.file, []).append(plane)
+            groups.setdefault(plane.size if sliced else plane.file, []).append(plane)
     result = []
     for group in groups.values():
         files = {plane.file for plane in group}
@@ -142,20 +143,41 @@ def _by_type(planes: list[Plane], axis: Triple) -> list[Named]:
     Three or more slices that make one whole stack together are one, whatever kinds they name.
     """
     whole = len(planes) > 2 and _whole(planes, axis)
-    by_name = _grouped(planes, lambda plane: plane.kind.stack)
-    named = not whole or min(map(len, by_name.values())) > 1
-    groups = _grouped(planes, lambda plane: (() if whole else plane.kind.type, plane.kind.stack if named else ""))
-    if len(groups) == 1:
+    stacks = _grouped(planes, lambda plane: plane.kind.stack)
+    if len(stacks) > 1 and not (whole and min(map(len, stacks.values())) == 1):
+        return [
+            (_join(f"stack {stack}", words), group)
+            for stack, own in stacks.items()
+            for words, group in _by_words(own, axis, len(own) > 2 and _whole(own, axis))
+        ]
+    return _by_words(planes, axis, whole)
+
+
+def _by_words(planes: list[Plane], axis: Triple, whole: bool) -> list[Named]:
+    """By ImageType: all three words where each part makes a whole stack, else the third (AXIAL, LOCALIZER, MPR ...).
+
+    Single slices of a series may be DERIVED (compressed later, say) and belong to the others all the same.
+    """
+    if whole:
         return [("", planes)]
-    types, stacks = {kind for kind, _ in groups}, {stack for _, stack in groups}
-    shared = set.intersection(*map(set, types))
-    result = []
-    for (kind, stack), group in groups.items():
-        own = " ".join(PARTS.get(word, word.lower()) for word in kind if word not in shared) if len(types) > 1 else ""
-        result.append(
-            (_join(own.replace("localizer", "localiser"), f"stack {stack}" if len(stacks) > 1 else ""), group)
+    groups = _grouped(planes, lambda plane: plane.kind.type)
+    if not all(_whole(group, axis) for group in groups.values()):
+        groups = _grouped(planes, lambda plane: plane.kind.type[2:])
+    return _in_words(groups)
+
+
+def _in_words(groups: dict[tuple[str, ...], list[Plane]]) -> list[Named]:
+    """Groups by words of ImageType, named by the words that they do not share."""
+    shared = set.intersection(*map(set, groups))
+    return [
+        (
+            " ".join(PARTS.get(word, word.lower()) for word in words if word not in shared).replace(
+                "localizer", "localiser"
+            ),
+            group,
         )
-    return result
+        for words, group in groups.items()
+    ]
 
 
 def _at_one_place(words: str, planes: list[Plane], axis: Triple, on_gap: OnGap) -> list[Stack]:
@@ -238,14 +260,14 @@ def _by_part(planes: list[Plane]) -> list[Named]:
     ]
 
 
+def _by_origin(planes: list[Plane]) -> list[Named]:
+    """Original or derived, primary or secondary."""
+    return _in_words(_grouped(planes, lambda plane: plane.kind.type[:2]))
+
+
 def _by_extras(planes: list[Plane]) -> list[Named]:
     """The maker's own words in ImageType (water, fat, in phase ...)."""
-    groups = _grouped(planes, lambda plane: plane.kind.extras)
-    shared = set.intersection(*(set(extras) for extras in groups))
-    return [
-        (" ".join(word for word in extras if word not in shared).lower(), group)
-        for extras, group in sorted(groups.items(), key=lambda item: item[1][0].sequence)
-    ]
+    return _in_words(_grouped(planes, lambda plane: plane.kind.extras))
 
 
 def _by_window(planes: list[Plane]) -> list[Named]:
@@ -294,7 +316,7 @@ def _by_field(planes: list[Plane]) -> list[Named]:
 
 
 ATTRIBUTES: tuple[Callable[[list[Plane]], list[Named]], ...] = (
-    _by_part, _by_extras, _by_window, _by_echo, _by_b_value, _by_direction, _by_thickness, _by_field,
+    _by_part, _by_origin, _by_extras, _by_window, _by_echo, _by_b_value, _by_direction, _by_thickness, _by_field,
 )  # fmt: skip
 
 
@@ -321,10 +343,12 @@ def _by_number(planes: list[Plane], key: Callable[[Plane], float]) -> list[tuple
 def _places(planes: list[Plane], axis: Triple) -> list[list[Plane]]:
     """The slices at each place along the normal, from the lowest up, each place's in their order."""
     rising = sorted((dot(plane.position or (), axis), plane.sequence, plane) for plane in planes)
+    widest = max((upper[0] - lower[0] for lower, upper in pairwise(rising)), default=0.0)
+    same = min(SAME_PLACE, max(1e-4, 0.1 * widest))  # slices of a microscope stand closer than that
     places: list[list[Plane]] = []
     start = UNKNOWN
     for height, _, plane in rising:
-        if places and height - start < SAME_PLACE:
+        if places and height - start <= same:
             places[-1].append(plane)
         else:
             places.append([plane])

@@ -135,6 +135,28 @@ def test_the_makers_own_words_of_image_type(phantom: Phantom) -> None:
     assert names(datasets) == ["water", "fat", "in_phase"]
 
 
+def test_single_derived_slices_belong_to_the_others_though_one_is_missing(phantom: Phantom) -> None:
+    types = [["DERIVED" if k in (2, 7) else "ORIGINAL", "PRIMARY", "AXIAL"] for k in range(10)]
+    datasets = phantom.stack(10, ImageType=types)
+    del datasets[4]
+    (stack,) = stacks_of(datasets)
+    assert stack.problem.startswith("slice 5 of 10 is missing")
+
+
+def test_slices_closer_than_positions_are_usually_rounded(phantom: Phantom) -> None:
+    datasets = phantom.stack(6, (0, 0, 0.004), modality="OPT")
+    (stack,) = stacks_of(datasets)
+    assert not stack.problem and stack.spacing[0] == pytest.approx(0.004)
+
+
+def test_original_and_derived_at_one_place(phantom: Phantom) -> None:
+    datasets = [
+        *phantom.stack(4, ImageType=("ORIGINAL", "PRIMARY", "AXIAL")),
+        *phantom.stack(4, ImageType=("DERIVED", "PRIMARY", "AXIAL"), first=5),
+    ]
+    assert names(datasets) == ["original", "derived"]
+
+
 def test_reformats_beside_their_source(phantom: Phantom) -> None:
     datasets = [
         *phantom.stack(5, ImageType=("ORIGINAL", "PRIMARY", "AXIAL")),
