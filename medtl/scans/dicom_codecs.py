@@ -108,6 +108,8 @@ def _fragments(data: bytes) -> Iterator[tuple[int, int, int]]:
             raise ScanError(CUT_OFF)
         yield at, at + 8, length
         at += 8 + length
+    if data[at : at + 4] == ITEM:
+        raise ScanError(CUT_OFF)
 
 
 def _by_table(

@@ -196,7 +196,7 @@ def _rescaled(values: np.ndarray, layout: Layout, elements: Any, out: np.ndarray
             np.multiply(values[frame], np.float32(slope), out=out[frame], dtype=np.float32, casting="unsafe")
             out[frame] += np.float32(intercept)
         else:
-            if largest > np.finfo(np.float32).max:
+            if largest > float(np.finfo(np.float32).max):
                 raise ScanError(BEYOND)
             out[frame] = values[frame] * np.float64(slope) + intercept
     return out, turn
