@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from medtl.errors import InputError
+from medtl.scans.file_lists import FileLists
 from medtl.scans.places import relative_to, seen_from
 
 # MONAI's name of a section -> our split
@@ -43,7 +44,7 @@ def of_medtl(content: Mapping[str, Any]) -> bool:
 # --- a manifest, to and from -----------------------------------------------------------------------------------------
 
 
-def to_datalist(frame: pd.DataFrame, files: Mapping[str, Sequence[Path]], folder: Path) -> str:
+def to_datalist(frame: pd.DataFrame, files: FileLists, folder: Path) -> str:
     """The JSON of a manifest that lies in `folder`.
 
     `monai.data.load_decathlon_datalist(path, is_segmentation=False, data_list_key="training")` reads it, likewise
@@ -63,7 +64,7 @@ def to_datalist(frame: pd.DataFrame, files: Mapping[str, Sequence[Path]], folder
     sections: dict[str, list[str]] = {"training": [], "validation": [], "test": []}
     for row, cells in enumerate(frame.itertuples(index=False, name=None)):
         record = dict(zip(columns, cells, strict=True))
-        item = _images(record["path"], files.get(record["scan_id"], ()), relative)
+        item = _images(record["path"], files.texts(record["scan_id"]), relative)
         if record["status"] != "ok":
             section = "unusable"
         elif not record["label"]:
@@ -81,7 +82,7 @@ def to_datalist(frame: pd.DataFrame, files: Mapping[str, Sequence[Path]], folder
         sections.setdefault(section, []).append(json.dumps(item))
     if not sections["test"]:
         del sections["test"]  # MONAI stops at an empty one
-    head = {"labels": {str(i): name for i, name in enumerate(classes)}, "columns": columns}
+    head: dict[str, Any] = {"labels": {str(i): name for i, name in enumerate(classes)}, "columns": columns}
     head |= {"numTraining": len(sections["training"]), "numTest": len(sections.get("test", ()))}
     parts = [f"{json.dumps(name)}: {json.dumps(value)}" for name, value in head.items()]
     parts += [
@@ -90,9 +91,7 @@ def to_datalist(frame: pd.DataFrame, files: Mapping[str, Sequence[Path]], folder
     return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
-def from_datalist(
-    content: Mapping[str, Any], folder: Path, needed: Sequence[str]
-) -> tuple[pd.DataFrame, dict[str, tuple[Path, ...]]]:
+def from_datalist(content: Mapping[str, Any], folder: Path, needed: Sequence[str]) -> tuple[pd.DataFrame, FileLists]:
     """The table, and the files of scans that have many, of a datalist that `to_datalist` made in `folder`.
 
     A person may have moved items to another section, changed their `label`, or added keys: those are new columns.
@@ -108,7 +107,7 @@ def from_datalist(
     names = _class_names(content)
     absolute = seen_from(folder)
     rows: list[tuple[Any, dict[str, str]]] = []
-    files: dict[str, tuple[Path, ...]] = {}
+    files = FileLists()
     for section, item in _items(content):
         images = item.get("image", [])
         images = [images] if isinstance(images, str) else images
@@ -116,11 +115,12 @@ def from_datalist(
             raise InputError("an item's image is neither a path nor a list of paths; make the datalist again")
         paths = [absolute(image) for image in images]
         cells = {_column(key): _cell(value) for key, value in item.items() if key not in TAKEN}
-        cells |= {"path": paths[0] if paths else "", "label": _label(item, names)}
+        first = absolute(cells["path"]) if cells.get("path") else "".join(paths[:1])
+        cells |= {"path": first, "label": _label(item, names)}
         cells["split"] = SPLIT_OF.get(section, cells.get("split", ""))
         cells.setdefault("status", "ok")
         if len(paths) > 1:
-            files[cells["scan_id"]] = tuple(map(Path, paths))
+            files[cells["scan_id"]] = paths
         row = item.get("row")
         rows.append((row if isinstance(row, int) else len(rows), cells))
     rows.sort(key=lambda each: each[0])
@@ -131,9 +131,10 @@ def from_datalist(
     return frame.astype(str), files
 
 
-def _images(path: str, files: Sequence[Path], relative: Any) -> dict[str, Any]:
+def _images(path: str, files: Sequence[str], relative: Callable[[str | Path], str]) -> dict[str, Any]:
     if len(files) > 1:
-        return {"image": [relative(file) for file in files]}
+        images: dict[str, Any] = {"image": [relative(file) for file in files]}
+        return images if files[0] == path else images | {"path": relative(path)}
     return {"image": relative(path)} if path else {}
 
 

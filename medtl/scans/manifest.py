@@ -15,6 +15,7 @@ import pandas as pd
 from medtl.errors import InputError
 from medtl.files import atomic_write, refuse_existing
 from medtl.scans.datalist import from_datalist, is_datalist, of_medtl, to_datalist
+from medtl.scans.file_lists import FileLists
 from medtl.scans.places import relative_to, seen_from
 from medtl.scans.table import read_csv, read_json, to_csv
 
@@ -69,7 +70,7 @@ class Manifest:
         files: scan_id -> the scan's files in slice order. A scan that is not there has its `path` alone.
     """
 
-    def __init__(self, frame: pd.DataFrame, files: Mapping[str, tuple[Path, ...]] | None = None) -> None:
+    def __init__(self, frame: pd.DataFrame, files: Mapping[str, Sequence[Path]] | None = None) -> None:
         """Check the table and take a copy.
 
         Raises:
@@ -78,8 +79,7 @@ class Manifest:
         _check(frame)
         others = [name for name in frame.columns if name not in COLUMNS]
         self.frame = frame[[*COLUMNS, *others]].fillna("").astype(str).reset_index(drop=True)
-        ids = set(self.frame.scan_id)
-        self.files = {scan_id: tuple(paths) for scan_id, paths in (files or {}).items() if scan_id in ids}
+        self.files = FileLists(files, set(self.frame.scan_id)) if files else FileLists()
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -176,7 +176,7 @@ class Manifest:
         """
         manifests = list(manifests)
         paths: dict[str, str] = {}
-        frames, files = [], {}
+        frames, files = [], FileLists()
         for manifest in manifests:
             ids: list[str] = []
             for row in manifest:
@@ -234,12 +234,12 @@ class Manifest:
                 part.write_text(to_datalist(self.frame, self.files, folder), "utf-8")
             return path
         relative = relative_to(folder)
-        many = {scan_id: paths for scan_id, paths in self.files.items() if len(paths) > 1}
+        many = {scan_id: texts for scan_id in self.files if len(texts := self.files.texts(scan_id)) > 1}
         beside = _files_table(path)
         if many:
+            ids = [scan_id for scan_id, texts in many.items() for _ in texts]
             table = pd.DataFrame(
-                [(scan_id, relative(file)) for scan_id, paths in many.items() for file in paths],
-                columns=["scan_id", "file"],
+                {"scan_id": ids, "file": [relative(file) for texts in many.values() for file in texts]}
             )
             with atomic_write(beside) as part:
                 table.to_parquet(part, index=False)
@@ -312,7 +312,7 @@ def _labels_and_no_manifest(path: Path, what: str) -> str:
     )
 
 
-def _load_datalist(path: Path, folder: Path) -> tuple[pd.DataFrame, dict[str, tuple[Path, ...]]]:
+def _load_datalist(path: Path, folder: Path) -> tuple[pd.DataFrame, FileLists]:
     content = read_json(path)
     if not is_datalist(content):
         raise InputError(_labels_and_no_manifest(path, "a JSON file"))
@@ -326,18 +326,18 @@ def _load_datalist(path: Path, folder: Path) -> tuple[pd.DataFrame, dict[str, tu
     return frame, files
 
 
-def _load_files(frame: pd.DataFrame, path: Path, folder: Path) -> dict[str, tuple[Path, ...]]:
-    files: dict[str, tuple[Path, ...]] = {}
+def _load_files(frame: pd.DataFrame, path: Path, folder: Path) -> FileLists:
+    files = FileLists()
     beside = _files_table(path)
     if beside.is_file():
         try:
             table = pd.read_parquet(beside, columns=["scan_id", "file"])
-            ids, names = table.scan_id.tolist(), table.file.tolist()
+            pairs = zip(table.scan_id.tolist(), table.file.tolist(), strict=True)
         except Exception as error:  # pyarrow has many
             raise InputError(f"{beside} is damaged or of another program; index the folder again") from error
         absolute = seen_from(folder)
-        for scan_id, pairs in itertools.groupby(zip(ids, names, strict=True), key=lambda pair: str(pair[0])):
-            files[scan_id] = (*files.get(scan_id, ()), *(Path(absolute(name)) for _, name in pairs))
+        for scan_id, mine in itertools.groupby(pairs, key=lambda pair: pair[0]):
+            files[str(scan_id)] = [absolute(name) for _, name in mine]
     if "n_files" in frame:
         for scan_id, number in zip(frame.scan_id, frame.n_files, strict=True):
             if number not in ("", "1") and scan_id not in files:

@@ -6,7 +6,8 @@ import csv
 import io
 import itertools
 import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,20 @@ import pandas as pd
 from medtl.errors import InputError
 
 RUN_BY_SPREADSHEETS = "=+-@\t\r"  # OWASP, "CSV Injection"
+RUNS = re.compile(f"'*[{re.escape(RUN_BY_SPREADSHEETS)}]")
+SPECIAL = re.compile(r"""[\0,;\t"\r\n]""")
+PART = 10_000  # rows
 DELIMITERS = ",;\t"  # what spreadsheets of different countries save
 
 
 def escape(cell: str) -> str:
     """A cell that a spreadsheet would run gets a leading apostrophe; so does one that looks escaped already."""
-    return f"'{cell}" if cell.lstrip("'")[:1] in tuple(RUN_BY_SPREADSHEETS) else cell
+    return f"'{cell}" if RUNS.match(cell) else cell
 
 
 def unescape(cell: str) -> str:
     """The cell that `escape` was given."""
-    return cell[1:] if cell[:1] == "'" and cell.lstrip("'")[:1] in tuple(RUN_BY_SPREADSHEETS) else cell
+    return cell[1:] if cell[:1] == "'" and RUNS.match(cell) else cell
 
 
 def to_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -35,8 +39,10 @@ def to_csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _quoted(cell: str) -> str:
     r"""csv.writer leaves a lone \r bare, and csv.reader then ends the row there; no reader takes a NUL."""
+    if not SPECIAL.search(cell):
+        return cell
     cell = cell.replace("\0", "")
-    return '"' + cell.replace('"', '""') + '"' if any(mark in cell for mark in ',;\t"\r\n') else cell
+    return '"' + cell.replace('"', '""') + '"'
 
 
 def read_csv(path: Path) -> pd.DataFrame:
@@ -54,35 +60,50 @@ def read_csv(path: Path) -> pd.DataFrame:
         raise InputError(f"{path} cannot be read: {error.strerror}; check the name") from error
     if b"\0" in raw or raw[:2] == b"PK":
         raise InputError(f"{path} is not a CSV table: save it as CSV (UTF-8) and give that")
+    encoding = "utf-8-sig"
     try:
-        text = raw.decode("utf-8-sig")
+        first = raw.decode(encoding).lstrip().partition("\n")[0]
     except UnicodeDecodeError:
-        text = raw.decode("cp1252", "replace")
-    first = text.lstrip().partition("\n")[0]
+        encoding = "cp1252"
+        first = raw.decode(encoding, "replace").lstrip().partition("\n")[0]
     delimiter = "\t" if path.suffix.lower() == ".tsv" else max(DELIMITERS, key=first.count)
+    text = io.TextIOWrapper(io.BytesIO(raw), encoding, "replace", newline="")
+    reader = csv.reader(text, delimiter=delimiter)
+    lines = ((reader.line_num, line) for line in reader if any(line))
     try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-        lines = [(reader.line_num, line) for line in reader if any(line)]
+        return _table(path, lines, delimiter)
     except csv.Error as error:
         raise InputError(f"{path} is not a CSV table ({error}): save it as CSV (UTF-8) and give that") from error
-    if not lines:
+
+
+def _table(path: Path, lines: Iterator[tuple[int, list[str]]], delimiter: str) -> pd.DataFrame:
+    """The table of the lines of a file, their numbers from 1; in parts, so that few cells at once are Python's."""
+    _, top = next(lines, (0, []))
+    if not top:
         raise InputError(f"{path} is empty: it needs a header line and a line for each scan")
-    header = [unescape(name).strip() for name in lines[0][1]]
+    header = [unescape(name).strip() for name in top]
     while header and not header[-1]:  # a spreadsheet saves the columns that once had something
         header.pop()
     if len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
         raise InputError(f'{path}: the column "{twice}" stands there twice; rename or remove one')
-    rows = []
-    for number, line in lines[1:]:
-        if any(line[len(header) :]):
-            raise InputError(
-                f"{path}: line {number} has {len(line)} cells under a header of {len(header)}; put a cell that holds "
-                f'"{delimiter}" in quotes'
-            )
-        cells = [unescape(cell) for cell in line[: len(header)]]
-        rows.append(cells + [""] * (len(header) - len(cells)))
-    return pd.DataFrame(rows, columns=header, dtype=object).astype(str)
+    parts: list[pd.DataFrame] = []
+    while True:
+        rows = []
+        for number, line in itertools.islice(lines, PART):
+            if any(line[len(header) :]):
+                raise InputError(
+                    f"{path}: line {number} has {len(line)} cells under a header of {len(header)}; put a cell that "
+                    f'holds "{delimiter}" in quotes'
+                )
+            cells = [unescape(cell) for cell in line[: len(header)]]
+            rows.append(cells + [""] * (len(header) - len(cells)))
+        if parts and not rows:
+            break
+        parts.append(pd.DataFrame(rows, columns=header, dtype=object).astype(str))
+        if len(rows) < PART:
+            break
+    return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
 
 
 def read_json(path: Path) -> Any:

@@ -234,6 +234,9 @@ def test_one_file_given_as_its_own_root(tmp_path: Path) -> None:
     assert rows(tmp_path, "file,label\na.png,x\n", [Named((ROOT / "a.png",), ROOT / "a.png")]) == [0]
 
 
+PATHS = st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map(tuple)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     paths=st.sets(st.lists(st.sampled_from("abc"), min_size=1, max_size=4).map(tuple), min_size=1, max_size=8).map(
