@@ -5,7 +5,9 @@ Headers are read by `dicom_header`, places by `dicom_place` and `dicom_stacks`, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from pydicom import config as pydicom_config
 
 from medtl.errors import ScanError
 from medtl.scans.dicom_facts import facts
-from medtl.scans.dicom_header import CUT_OFF, KINDS, Header, kind_of, read_elements, read_header
+from medtl.scans.dicom_header import CUT_OFF, KINDS, Elements, Header, kind_of, read_elements, read_header
 from medtl.scans.dicom_mosaic import is_mosaic, mosaic_slices
 from medtl.scans.dicom_pixels import photometric, real_values
 from medtl.scans.dicom_place import Plane, planes_of, renumber
@@ -25,6 +27,8 @@ from medtl.scans.quiet import Together, without_warnings
 from medtl.scans.scan import Scan
 
 __all__ = ["CUT_OFF", "KINDS", "Header", "read_dicom", "read_header", "without_false_colour"]
+
+MOST_THREADS = 8
 
 
 def read_dicom(files: Sequence[str | Path], volume: int | None = None, on_gap: OnGap = "error") -> Scan:
@@ -126,37 +130,57 @@ def _pixels(stack: Stack, paths: list[Path]) -> tuple[np.ndarray, float | None, 
     wanted: dict[int, list[tuple[int, int]]] = {}
     for slice_, plane in enumerate(stack.planes):
         wanted.setdefault(plane.file, []).append((slice_, plane.frame))
-    pixels: np.ndarray | None = None
-    turns: list[float] = []
-    first: Any = None
-    for file, slices in wanted.items():
-        elements = read_elements(paths[file], pixels=True)
-        (slice_, _), *more = slices
-        out = None if pixels is None or more else pixels[slice_ : slice_ + 1]
-        values, turn = real_values(elements, paths[file], out)
-        if photometric(elements) == "MONOCHROME1":
-            turns.append(turn)
-        if is_mosaic(elements):
-            values = mosaic_slices(elements, values)
-        if first is None:
-            first = elements
-            if len(wanted) == 1 and slices == [(frame, frame) for frame in range(len(values))]:
-                pixels = np.ascontiguousarray(values)
-                break
-            pixels = np.empty((len(stack.planes), *values.shape[1:]), np.float32)
-        assert pixels is not None
-        if values.shape[1:] != pixels.shape[1:]:
-            raise ScanError("the series holds pictures of different sizes or kinds: index each by itself")
-        if values is not out:
-            for slice_, frame in slices:
-                pixels[slice_] = values[frame]
-    assert pixels is not None
-    if not turns:
+    (file, slices), *rest = wanted.items()
+    first, values, turn = _decoded(paths[file])
+    turns = [turn]
+    if not rest and [frame for _, frame in slices] == list(range(len(values))):
+        pixels = np.ascontiguousarray(values)
+    else:
+        pixels = np.empty((len(stack.planes), *values.shape[1:]), np.float32)
+        for slice_, frame in slices:
+            pixels[slice_] = values[frame]
+        del values
+        with _threads(first, len(rest)) as in_turn:
+            turns += in_turn(lambda item: _fill(pixels, paths[item[0]], item[1]), rest)
+    if None in turns:
+        if turns.count(None) < len(turns):
+            raise ScanError("the series mixes MONOCHROME1 and MONOCHROME2: export it again")
         return without_false_colour(pixels), None, first
-    if len(turns) < len(wanted):
-        raise ScanError("the series mixes MONOCHROME1 and MONOCHROME2: export it again")
-    about = max(turns)  # one for the series, where each file has its own slope
+    about = max(turn for turn in turns if turn is not None)  # one for the series, where each file has its own slope
     return np.subtract(np.float32(about), pixels, dtype=np.float32, out=pixels), about, first
+
+
+def _decoded(path: Path, out: np.ndarray | None = None) -> tuple[Elements, np.ndarray, float | None]:
+    """A file's header, its values by slice (in `out` where they fit), and about which value to turn them, or None."""
+    elements = read_elements(path, pixels=True)
+    values, turn = real_values(elements, path, out)
+    if is_mosaic(elements):
+        values = mosaic_slices(elements, values)
+    return elements, values, turn if photometric(elements) == "MONOCHROME1" else None
+
+
+def _fill(pixels: np.ndarray, path: Path, slices: list[tuple[int, int]]) -> float | None:
+    """Put a file's frames where they belong: (slice, frame). Returns about which value they are to be turned."""
+    slice_ = slices[0][0]
+    out = pixels[slice_ : slice_ + 1] if len(slices) == 1 else None
+    _, values, turn = _decoded(path, out)
+    if values.shape[1:] != pixels.shape[1:]:
+        raise ScanError("the series holds pictures of different sizes or kinds: index each by itself")
+    if values is not out:
+        for slice_, frame in slices:
+            pixels[slice_] = values[frame]
+    return turn
+
+
+@contextmanager
+def _threads(elements: Elements, count: int) -> Iterator[Callable[..., Iterable[Any]]]:
+    """A `map` over `count` files: in threads where they are compressed, for decoders let other threads run."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if count < 2 or cores < 2 or not elements.transfer_syntax.is_encapsulated:
+        yield map
+        return
+    with ThreadPoolExecutor(min(cores, MOST_THREADS)) as pool:
+        yield pool.map
 
 
 def without_false_colour(pixels: np.ndarray) -> np.ndarray:
