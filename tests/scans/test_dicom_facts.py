@@ -1,0 +1,161 @@
+"""Facts in the pixels' own units: what they say of a value must hold for the pixels that are read."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pydicom.data
+import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.pixels import apply_voi
+from pydicom.uid import ExplicitVRLittleEndian
+
+from medtl.scans.dicom_elements import read_elements
+from medtl.scans.dicom_facts import facts
+from medtl.scans.dicom_pixels import real_values
+from medtl.scans.read import read_scan
+
+WHEEL = Path(pydicom.data.__file__).parent / "test_files"
+
+
+def a_picture(**fields: object) -> Dataset:
+    """A grey picture of 2 x 3, 12 bits, with these fields."""
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1.1", "1.2.3"
+    dataset.PhotometricInterpretation, dataset.SamplesPerPixel, dataset.Rows, dataset.Columns = "MONOCHROME2", 1, 2, 3
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
+    dataset.PixelData = np.array([0, 5, 100, 101, 2000, 4095], np.uint16).tobytes()
+    for keyword, value in fields.items():
+        setattr(dataset, keyword, value)
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID, dataset.file_meta.MediaStorageSOPInstanceUID = "1.2", "1.2"
+    return dataset
+
+
+def facts_of(dataset: Dataset, folder: Path, turned: bool = False) -> dict:
+    file = folder / "picture.dcm"
+    dataset.save_as(file, enforce_file_format=True)
+    elements = read_elements(file, pixels=True)
+    return facts(elements, real_values(elements, file)[1] if turned else None)
+
+
+def test_all_windows_and_the_first_of_them(tmp_path: Path) -> None:
+    found = facts_of(a_picture(WindowCenter=[40, 600], WindowWidth=[400, 1600], VOILUTFunction="SIGMOID"), tmp_path)
+    assert found["windows"] == [(40, 400), (600, 1600)]
+    assert (found["window_center"], found["window_width"]) == (40, 400)
+    assert found["window_function"] == "SIGMOID"
+
+
+@pytest.mark.parametrize(("centre", "width"), [("40", "0"), ("x", "5"), ("", ""), ("nan", "3"), ("5", "")])
+def test_a_window_that_is_none_is_left_out(tmp_path: Path, centre: str, width: str) -> None:
+    picture = a_picture()
+    for keyword, text in (("WindowCenter", centre), ("WindowWidth", width)):
+        picture.add(pydicom.DataElement(keyword, "DS", text.encode(), already_converted=True))
+    assert "window_center" not in facts_of(picture, tmp_path)
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME2", "MONOCHROME1"])
+def test_the_voi_table_shows_what_pydicom_shows(tmp_path: Path, photometric: str) -> None:
+    item, entries = Dataset(), (np.linspace(0, 1, 3000) ** 2 * 1023).astype(np.uint16)
+    item.LUTDescriptor = [3000, 50, 10]
+    item.add_new("LUTData", "US", entries.tolist())
+    picture = a_picture(VOILUTSequence=[item], PhotometricInterpretation=photometric)
+    found = facts_of(picture, tmp_path, turned=photometric == "MONOCHROME1")
+    first, table = found["voi_lut"]
+    pixels = read_scan([tmp_path / "picture.dcm"]).pixels[0]
+    shown = np.array(table)[np.clip(pixels - first, 0, len(table) - 1).astype(int)]
+    by_pydicom = apply_voi(picture.pixel_array, picture)
+    expected = by_pydicom if photometric == "MONOCHROME2" else 1023 - by_pydicom.astype(int)
+    np.testing.assert_array_equal(shown, expected)
+
+
+@pytest.mark.parametrize(
+    ("fields", "empty"),
+    [
+        ({"PixelPaddingValue": 0}, [True, False, False, False, False, False]),
+        ({"PixelPaddingValue": 0, "PixelPaddingRangeLimit": 100}, [True, True, True, False, False, False]),
+        ({"PixelPaddingValue": 4095, "PixelPaddingRangeLimit": 2000}, [False] * 4 + [True, True]),
+        ({"PixelPaddingValue": 5, "RescaleSlope": "0.5", "RescaleIntercept": "-7"}, [False, True] + [False] * 4),
+        ({"PixelPaddingValue": 5, "PhotometricInterpretation": "MONOCHROME1"}, [False, True] + [False] * 4),
+    ],
+)
+def test_padding_names_the_pixels_that_show_nothing(tmp_path: Path, fields: dict, empty: list[bool]) -> None:
+    picture = a_picture(**fields)
+    found = facts_of(picture, tmp_path, turned=picture.PhotometricInterpretation == "MONOCHROME1")
+    low, high = found["padding"]
+    pixels = read_scan([tmp_path / "picture.dcm"]).pixels.ravel()
+    assert ((pixels >= low) & (pixels <= high)).tolist() == empty
+
+
+def test_padding_through_a_modality_table(tmp_path: Path) -> None:
+    item = Dataset()
+    item.LUTDescriptor, item.ModalityLUTType = [4096, 0, 16], "US"
+    item.add_new("LUTData", "US", [7 * value for value in range(4096)])
+    assert facts_of(a_picture(PixelPaddingValue=5, ModalityLUTSequence=[item]), tmp_path)["padding"] == (35, 35)
+
+
+def test_padding_of_a_signed_ct_is_below_air() -> None:
+    elements = read_elements(WHEEL / "CT_small.dcm", pixels=True)
+    assert facts(elements, None)["padding"] == (-2000 - 1024, -2000 - 1024)
+
+
+def a_region(top: int, left: int, bottom: int, right: int, form: int = 1, data: int = 1) -> Dataset:
+    region = Dataset()
+    region.RegionSpatialFormat, region.RegionDataType = form, data
+    region.RegionLocationMinY0, region.RegionLocationMinX0 = top, left
+    region.RegionLocationMaxY1, region.RegionLocationMaxX1 = bottom, right
+    return region
+
+
+def test_ultrasound_regions_of_tissue_in_two_dimensions(tmp_path: Path) -> None:
+    tissue, doppler, outside = a_region(0, 1, 0, 2), a_region(1, 0, 1, 2, 3, 3), a_region(0, 0, 500, 500)
+    found = facts_of(a_picture(SequenceOfUltrasoundRegions=[doppler, tissue]), tmp_path)
+    assert found["regions"] == [(0, 1, 1, 3)]
+    assert facts_of(a_picture(SequenceOfUltrasoundRegions=[doppler]), tmp_path)["regions"] == [(1, 0, 2, 3)]
+    assert facts_of(a_picture(SequenceOfUltrasoundRegions=[outside]), tmp_path)["regions"] == [(0, 0, 2, 3)]
+    assert "regions" not in facts_of(a_picture(SequenceOfUltrasoundRegions=[a_region(9, 9, 12, 12)]), tmp_path)
+    assert "regions" not in facts_of(a_picture(SequenceOfUltrasoundRegions=[Dataset()]), tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_loop_of_a_real_machine_crops_to_its_fan() -> None:
+    from medtl.intensity.steps import crop_to_region
+
+    loop = read_scan([WHEEL / "examples_ybr_color.dcm"])
+    assert loop.pixels.shape == (30, 240, 320, 3)  # frames, rows, columns
+    ((top, left, bottom, right),) = loop.header["regions"]
+    fan = crop_to_region(loop)
+    assert fan.pixels.shape == (30, bottom - top, right - left, 3)
+    assert fan.header["regions"] == [(0, 0, bottom - top, right - left)]
+    np.testing.assert_array_equal(fan.pixels, loop.pixels[:, top:bottom, left:right])
+
+
+def test_rounding_is_said_and_only_where_it_happens(tmp_path: Path) -> None:
+    large = np.array([0, 1, 2, 3, 4, 2**24 + 1], np.uint32)
+    wide = {"BitsAllocated": 32, "BitsStored": 32, "HighBit": 31}
+    assert facts_of(a_picture(PixelData=large.tobytes(), **wide), tmp_path)["rounded"] == 1
+    assert "rounded" not in facts_of(a_picture(PixelData=(large // 2).tobytes(), **wide), tmp_path)
+    assert "rounded" not in facts_of(a_picture(), tmp_path)
+
+
+def test_no_identifier_and_no_free_text(tmp_path: Path) -> None:
+    secret = "Jane Doe"
+    picture = a_picture(
+        PatientName=secret, PatientID=secret, StudyDescription=secret, InstitutionName=secret, WindowCenter=1,
+        WindowWidth=2, WindowCenterWidthExplanation=secret, ImageComments=secret, BurnedInAnnotation="YES",
+        Manufacturer="Maker", ManufacturerModelName="Model",
+    )  # fmt: skip
+    found = facts_of(picture, tmp_path)
+    assert secret not in repr(found)
+    assert (found["burned_in"], found["manufacturer"], found["model"], found["bits"]) == (True, "Maker", "Model", 12)
+
+
+def test_a_pydicom_dataset_says_the_same() -> None:
+    for name in ("693_J2KI.dcm", "examples_palette.dcm", "examples_overlay.dcm", "MR_small_bigendian.dcm"):
+        whole = (WHEEL / name).read_bytes()
+        elements = read_elements(WHEEL / name, pixels=True)
+        assert facts(pydicom.dcmread(io.BytesIO(whole)), None) == facts(elements, None)
