@@ -213,7 +213,7 @@ def made_ct(folder: Path, slices: int = 300, size: int = 512) -> list[Path]:
     noise = np.random.default_rng(0)
     y, x = np.mgrid[0:size, 0:size] / size
     study, series, frame = generate_uid(), generate_uid(), generate_uid()
-    files = []
+    files: list[Path] = []
     for number in noise.permutation(slices):
         values = 600 * np.sin(6 * x + number / 40) * np.cos(5 * y) - 200 + noise.normal(0, 20, (size, size))
         dataset = Dataset()

@@ -357,7 +357,11 @@ def open_dicom(path: str | Path) -> tuple[BinaryIO, bytes]:
     except (OSError, ValueError):
         pass  # it may lie in an archive; or else what is wrong is said there
     file = open_scan(path)
-    return file, file.read(FIRST)
+    try:
+        return file, file.read(FIRST)
+    except OSError as error:
+        file.close()
+        raise ScanError(UNREADABLE) from error
 
 
 def parse(file: BinaryIO, start: bytes) -> Elements:

@@ -105,10 +105,10 @@ def walk(
             at += 8 + length
             continue
         if vr in long:
-            if key in pixels:
-                return at, key
             if at + 12 > end:
                 return end + 1, 0
+            if key in pixels:
+                return at, key
             (length,) = word(data, at + 8)
             start = at + 12
         else:
@@ -168,7 +168,7 @@ def layout_of(data: bytes, size: int, start: int | None = None) -> Layout | None
     end, cut = len(data), len(data) < size
     meta: dict[int, int] = {}
     at = _walk_meta(data, 132 if data[128:132] == b"DICM" else 0, meta)
-    if at > end and cut:
+    if at + 8 > end and cut:
         return None
     syntax = _syntax(data, meta)
     if start is None and syntax == DEFLATED:

@@ -330,6 +330,18 @@ def test_a_header_longer_than_the_first_read(tmp_path: Path) -> None:
         assert read_header(tmp_path / "x").kind == "image"
 
 
+@pytest.mark.parametrize("name", ["MR_small_RLE.dcm", "SC_rgb_small_odd.dcm", "UN_sequence.dcm", "image_dfl.dcm"])
+def test_wherever_the_first_read_ends(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    whole = read_elements(FILES / name, pixels=True)
+    size = (FILES / name).stat().st_size
+    around = whole.pixels_at[0] if whole.pixels_at and name != "image_dfl.dcm" else size
+    for first in {*range(140, size, 41), *range(around - 20, around + 20)}:
+        monkeypatch.setattr("medtl.scans.dicom_elements.FIRST", first)
+        elements = read_elements(FILES / name, pixels=True)
+        assert list(elements) == list(whole) and elements.pixels_at == whole.pixels_at, first
+        assert not elements.pixels_at or elements.pixel_bytes() == whole.pixel_bytes()
+
+
 def test_the_pixels_are_not_read_for_a_header(tmp_path: Path) -> None:
     dataset = made(Rows=4000, Columns=4000, PixelData=bytes(32_000_000))
     (tmp_path / "x").write_bytes(written(dataset))
