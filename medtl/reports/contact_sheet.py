@@ -74,20 +74,23 @@ class Told:
     @property
     def sentence(self) -> str:
         """What was found, to be read by itself."""
-        together = next(row for row in self.rows if row.name == TOGETHER)
-        single = [row for row in self.rows if row.warn and row.name != TOGETHER]
-        if not self.warns:
+        together, *single = sorted(self.rows, key=lambda row: row.name != TOGETHER)
+        found = f"AUROC {together.auroc:.2f}, {together.low:.2f} to {together.high:.2f}"
+        warned = [row for row in single if row.warn]
+        if warned:
+            more = f", and {len(warned) - 1} more" if len(warned) > 1 else ""
+            first = warned[0]
             return (
-                f"Size, border, brightness and file size do not give {self.target} away "
-                f"(all together: AUROC {together.auroc:.2f})."
+                f"What should not tell {self.target} does: {first.name} (AUROC {first.auroc:.2f}, {first.low:.2f} to "
+                f"{first.high:.2f}){more}."
             )
-        best = max((row for row in self.rows if row.warn), key=lambda row: (row.low, row.name != TOGETHER))
-        told = single[0] if single and single[0].low > best.low - 0.1 else best
-        more = f" and {len(single) - 1} more" if len(single) > 1 else ""
-        return (
-            f"What should not tell {self.target} does: {told.name} (AUROC {told.auroc:.2f}, {told.low:.2f} to "
-            f"{told.high:.2f}){more if told.name != TOGETHER else ''}."
-        )
+        if self.warns:
+            return f"Size, border, brightness and file size together tell {self.target} ({found})."
+        if together.low > 0.5:
+            return (
+                f"Size, border, brightness and file size tell {self.target} a little, too little to warn of ({found})."
+            )
+        return f"Size, border, brightness and file size do not tell {self.target} ({found})."
 
 
 def write_contact_sheet(
@@ -242,7 +245,7 @@ def _page(
         problems=problems.most_common(),
         told=told,
         unmatched=[_without_names(row) for row in unmatched[:MOST_UNMATCHED]],
-        unmatched_in_all=len(unmatched),
+        unmatched_in_all=Counter(row.get("what", "") for row in unmatched).most_common(),
         cards=_json(cards),
     )
 
