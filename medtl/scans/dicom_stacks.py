@@ -18,6 +18,7 @@ from medtl.scans.dicom_stack import SAME_PLACE, Stack, missing_words, picture_st
 
 SAME_DIRECTION = 1e-3  # of a unit vector
 SAME_NUMBER = 0.02  # part by which echo times and b-values of one volume may differ
+BESIDE = 1.0  # mm from which on slices at one height lie beside one another
 SLICED = ("CT", "MR", "PT")  # whose series of several files are slices, never single views
 PARTS = {"M": "magnitude", "P": "phase", "R": "real", "I": "imaginary"}
 VIEWS = ("sagittal", "coronal", "axial")  # by the largest part of the slice normal
@@ -183,12 +184,12 @@ def _in_words(groups: dict[tuple[str, ...], list[Plane]]) -> list[Named]:
 def _at_one_place(words: str, planes: list[Plane], axis: Triple, on_gap: OnGap) -> list[Stack]:
     """The stacks of slices of one direction and type: echoes, b-values, time points ... in order."""
     places = _places(planes, axis)
+    of_place = {id(plane): number for number, place in enumerate(places) for plane in place}
     result = []
     for own, volume, twice in _told_apart(planes, axis):
-        chosen = set(map(id, volume))
-        held = [[plane for plane in place if id(plane) in chosen][:1] for place in places]
-        ordered = [plane for here in held for plane in here]
-        absent = [number for number, here in enumerate(held, 1) if not here]
+        held = {of_place[id(plane)]: plane for plane in volume}
+        ordered = [held[number] for number in sorted(held)]
+        absent = [number + 1 for number in range(len(places)) if number not in held] if len(held) < len(places) else []
         few = missing_words(absent, len(places)) if 0 < len(absent) <= len(places) / 2 else ""
         result.append(slice_stack(ordered, axis, _join(words, own), on_gap, few, twice))
     return result
@@ -304,13 +305,19 @@ def _by_field(planes: list[Plane]) -> list[Named]:
     """Slices at one height, but beside one another."""
     assert planes[0].orientation is not None
     axis = normal(planes[0].orientation)
+    if not any(
+        max(map(_apart, plane.position or (), place[0].position or ())) >= BESIDE
+        for place in _places(planes, axis)
+        for plane in place
+    ):
+        return [("", planes)]
 
     def beside(plane: Plane) -> tuple[float, ...]:
         assert plane.position is not None
         height = dot(plane.position, axis)
         return tuple(part - height * along for part, along in zip(plane.position, axis, strict=True))
 
-    same = _clusters([beside(plane) for plane in planes], lambda a, b: max(map(_apart, a, b)) < 1)
+    same = _clusters([beside(plane) for plane in planes], lambda a, b: max(map(_apart, a, b)) < BESIDE)
     groups = sorted(_grouped(planes, lambda plane: same[beside(plane)]).values(), key=lambda group: group[0].sequence)
     return [(f"field {number} of {len(groups)}", group) for number, group in enumerate(groups, 1)]
 

@@ -376,6 +376,11 @@ def test_slices_shifted_against_one_another(phantom: Phantom, save: Save) -> Non
     phantom.assert_true(read_dicom(files, on_gap="resample"), inside=4)
 
 
+def test_two_fields_beside_each_other(phantom: Phantom) -> None:
+    datasets = [*phantom.stack(4), *phantom.stack(4, position=(40, -6, 0), first=5)]
+    assert names(datasets) == ["field 1 of 2", "field 2 of 2"]
+
+
 def test_overlap_is_a_note(phantom: Phantom) -> None:
     (stack,) = stacks_of(phantom.stack(5, SliceThickness=5.0))
     assert not stack.problem and stack.notes == ("overlapping slices: 5 mm thick, 3 mm apart",)
