@@ -2,6 +2,7 @@
 
     python benchmarks/fuzz_reading.py                       every kind of file, 10 s each, a table
     python benchmarks/fuzz_reading.py --seconds 120 --kind "JPEG-LS"
+    python benchmarks/fuzz_reading.py --files 50           50 of each kind
     python benchmarks/fuzz_reading.py --kind RLE --only 4711       one damaged file again, with its traceback
 
 Each damaged file is read in a child process with limits. It must be read, or refused with a ScanError: anything else
@@ -13,17 +14,20 @@ from __future__ import annotations
 import argparse
 import gzip
 import io
+import math
 import mmap
 import os
 import resource
 import signal
 import struct
+import sys
 import tempfile
 import time
 import traceback
 import warnings
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -171,10 +175,18 @@ def _absurd(content: bytearray, random: Random) -> None:
 
 
 def _read(path: Path) -> None:
-    from medtl.scans.read import read_scan
+    """What indexing and reading do with a file."""
+    from medtl.errors import ScanError
+    from medtl.scans.dicom_header import read_header
+    from medtl.scans.read import read_scan, volumes_in
     from medtl.scans.sniff import sniff
 
-    sniff(path)
+    kind, _ = sniff(path)
+    with suppress(ScanError):  # what the header refuses, the reader must refuse too
+        if kind == "dicom":
+            read_header(path)
+        elif kind in ("nifti", "volume"):
+            volumes_in(path)
     read_scan([_inside(path)], volume=0 if path.suffix == ".npz" else None)
 
 
@@ -192,17 +204,17 @@ def _inside(path: Path) -> Path:
 READ, REFUSED, RAISED, SLOWEST, NOW = range(5)  # what a child counts, and the number it is at
 
 
-def fuzz(kind: str, seconds: float, first: int = 0) -> dict[str, object]:
-    """Read damaged files of one kind for a while; how often what happened."""
+def fuzz(kind: str, seconds: float, first: int = 0, most: int = sys.maxsize) -> dict[str, object]:
+    """Read damaged files of one kind for a while, or so many; how often what happened."""
     sound = seeds(kind)
     shared = mmap.mmap(-1, 8 * 64)
     faults: list[str] = []
     number, peak, end = first, 0, time.monotonic() + seconds
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
-        while time.monotonic() < end:
+        while time.monotonic() < end and number - first < most:
             child = os.fork()
             if child == 0:
-                _child(sound, range(number, number + BATCH), shared, Path(folder))
+                _child(sound, range(number, min(number + BATCH, first + most)), shared, Path(folder))
             _, status, usage = os.wait4(child, 0)
             peak = max(peak, usage.ru_maxrss // 1024)
             at = _get(shared, NOW)
@@ -211,7 +223,7 @@ def fuzz(kind: str, seconds: float, first: int = 0) -> dict[str, object]:
                 faults.append(f"{at}: {'over 5 s' if name == 'SIGALRM' else name}")
                 number = at + 1
             else:
-                number += BATCH
+                number = min(number + BATCH, first + most)
             faults += [f"{n}: raised" for n in _raised(shared)]
     return {
         "kind": kind, "files": number - first, "read": _get(shared, READ), "refused": _get(shared, REFUSED),
@@ -237,7 +249,7 @@ def _child(sound: list[tuple[str, bytes]], numbers: range, shared: mmap.mmap, fo
             _read(_written(sound, number, folder))
             _put(shared, READ, _get(shared, READ) + 1)
         except BaseException as error:
-            if isinstance(error, ScanError) and not isinstance(error.__cause__, MemoryError):
+            if isinstance(error, ScanError) and not _ran_out(error):
                 _put(shared, REFUSED, _get(shared, REFUSED) + 1)
             else:
                 count = _get(shared, RAISED)
@@ -247,6 +259,15 @@ def _child(sound: list[tuple[str, bytes]], numbers: range, shared: mmap.mmap, fo
         _put(shared, SLOWEST, max(took, _get(shared, SLOWEST)))
         signal.setitimer(signal.ITIMER_REAL, 0)
     os._exit(0)
+
+
+def _ran_out(error: BaseException | None) -> bool:
+    """Whether what a file was refused for is, at the bottom, that memory ran out."""
+    while error is not None:
+        if isinstance(error, MemoryError) or any(word in str(error).lower() for word in ("memory", "alloc")):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _written(sound: list[tuple[str, bytes]], number: int, folder: Path) -> Path:
@@ -274,6 +295,7 @@ def main() -> None:
     """Fuzz, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=10)
+    parser.add_argument("--files", type=int, default=0, help="of each kind, however long it takes")
     parser.add_argument("--kind", choices=KINDS)
     parser.add_argument("--first", type=int, default=0, help="number of the first damaged file")
     parser.add_argument("--only", type=int, help="read this one here, and show what it raises")
@@ -286,6 +308,12 @@ def main() -> None:
             except Exception:
                 traceback.print_exc()
         return
+    sys.exit(1 if _table(options) else 0)
+
+
+def _table(options: argparse.Namespace) -> int:
+    """Fuzz, print a table, and return how many faults were found."""
+    total = 0
     for kind in KINDS:  # each library is loaded once, before the children are born
         with tempfile.TemporaryDirectory() as folder:
             suffix, whole = seeds(kind)[0]
@@ -293,17 +321,21 @@ def main() -> None:
             try:
                 _read(path)
             except Exception as error:
-                print(f"{kind}: its sound file is not read: {error}")
+                if kind != "not images":
+                    print(f"{kind}: its sound file is not read: {error}")
     print(f"{'kind':15}{'files':>8}{'read':>8}{'refused':>9}{'slowest':>9}{'memory':>10}  faults")
     for kind in [options.kind] if options.kind else KINDS:
-        row = fuzz(kind, options.seconds, options.first)
+        seconds, most = (math.inf, options.files) if options.files else (options.seconds, sys.maxsize)
+        row = fuzz(kind, seconds, options.first, most)
         faults = row["faults"]
         assert isinstance(faults, list)
+        total += len(faults)
         print(
             f"{kind:15}{row['files']:8}{row['read']:8}{row['refused']:9}{row['slowest, s']:7.2f} s"
             f"{row['memory, MiB']:6} MiB  {len(faults)} {', '.join(faults[:6])}",
             flush=True,
         )
+    return total
 
 
 if __name__ == "__main__":
