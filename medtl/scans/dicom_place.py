@@ -19,6 +19,7 @@ from medtl.errors import ScanError
 UNKNOWN = float("nan")
 UNSAID = -1.0  # an echo time, a b-value, a time point that the header does not give: sortable, unlike nan
 LAST = float("inf")  # the order of a slice without a number
+FARTHEST = 1e6  # mm
 MOST_FRAMES = 50_000  # the longest perfusion and cine runs have some thousands
 RAW_TYPES = {0: "M", 1: "P", 2: "R", 3: "I"}  # GE's private "raw data type": magnitude, phase, real, imaginary
 
@@ -193,9 +194,11 @@ def numbers(elements: Any, keyword: str, count: int) -> tuple[float, ...] | None
 
 
 def triple(elements: Any, keyword: str) -> Triple | None:
-    """Three numbers, or None."""
+    """A place in mm (3), or None; none lies a kilometre away."""
     value = numbers(elements, keyword, 3)
-    return None if value is None else (value[0], value[1], value[2])
+    if value is None or max(map(abs, value)) > FARTHEST:
+        return None
+    return value[0], value[1], value[2]
 
 
 def directions(elements: Any, keyword: str) -> tuple[float, ...] | None:
@@ -261,7 +264,7 @@ def in_plane_spacing(measures: Any, elements: Any) -> tuple[float, float]:
     """
     for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
         spacing = numbers(measures, keyword, 2)
-        if spacing is not None and spacing[0] > 0 and spacing[1] > 0:
+        if spacing is not None and min(spacing) > 0 and max(spacing) < FARTHEST:
             return spacing[0], spacing[1]
     steps = set()
     for region in elements.get("SequenceOfUltrasoundRegions") or []:

@@ -130,14 +130,20 @@ def slice_stack(planes: Sequence[Plane], axis: Triple, name: str, on_gap: str, f
 
 def missing_words(numbers: Sequence[int], count: int) -> str:
     """Which slices, with the verb: "slice 14 of 62 is", "slices 3 to 5 of 12 are", "slices 3, 7 and 9 of 12 are"."""
-    if not numbers:
-        return ""
-    if len(numbers) == 1:
-        return f"slice {numbers[0]} of {count} is"
-    if numbers[-1] - numbers[0] == len(numbers) - 1:
-        return f"slices {numbers[0]} to {numbers[-1]} of {count} are"
-    if len(numbers) > 5:
-        return f"{len(numbers)} of {count} slices (the first is slice {numbers[0]}) are"
+    return _range_words([(number, number) for number in numbers], count) if numbers else ""
+
+
+def _range_words(ranges: Sequence[tuple[int, int]], count: int) -> str:
+    """As `missing_words`, of ranges (first, last) that do not overlap."""
+    first, last = ranges[0][0], ranges[-1][1]
+    many = sum(upper - lower + 1 for lower, upper in ranges)
+    if many == 1:
+        return f"slice {first} of {count} is"
+    if many == last - first + 1:
+        return f"slices {first} to {last} of {count} are"
+    if many > 5:
+        return f"{many} of {count} slices (the first is slice {first}) are"
+    numbers = [number for lower, upper in ranges for number in range(lower, upper + 1)]
     return f"slices {', '.join(map(str, numbers[:-1]))} and {numbers[-1]} of {count} are"
 
 
@@ -169,8 +175,8 @@ def _find_gaps(heights: np.ndarray, found: _Findings) -> None:
     allowed = max(UNEVEN * usual, min(2 * SAME_PLACE, 0.4 * usual))
     if (apart > 1).any():
         found.even = False
-        absent = [slice_ + 1 for slice_ in range(number[-1]) if slice_ not in set(number.tolist())]
-        words = missing_words(absent, int(number[-1]) + 1)
+        absent = [(int(number[k]) + 2, int(number[k + 1])) for k in np.flatnonzero(apart > 1)]
+        words = _range_words(absent, int(number[-1]) + 1)
         found.add(
             f"{words} missing (a gap of {steps.max():.1f} mm where slices stand {usual:.1f} mm apart): "
             f"export the whole series, {EITHER}",

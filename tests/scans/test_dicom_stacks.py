@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 
 from medtl.errors import ScanError
 from medtl.scans.dicom import read_dicom
-from medtl.scans.dicom_place import planes_of, renumber
+from medtl.scans.dicom_place import Kind, Plane, planes_of, renumber
+from medtl.scans.dicom_resample import Grid, resample
 from medtl.scans.dicom_stacks import Stack, split_stacks
 
 Phantom = Any  # of conftest.py
@@ -485,3 +487,111 @@ def test_any_series_is_split_alike_in_any_order_of_its_files(
         np.testing.assert_allclose(
             stack.affine[:3, 0] * [-1, -1, 1], normal * (distance if slices > 1 else 1), atol=1e-4
         )
+
+
+WORDS = ["ORIGINAL", "DERIVED", "M", "P", "AXIAL", "LOCALIZER"]
+ANY_PLANE = st.builds(
+    Plane,
+    file=st.just(0),
+    frame=st.just(0),
+    order=st.integers(0, 6).map(float),
+    position=st.none() | st.tuples(*[st.sampled_from([0.0, 0.004, 1.0, 5.0, 5.001, 40.0, -1e6])] * 3),
+    orientation=st.none()
+    | st.sampled_from([(1.0, 0, 0, 0, 1.0, 0), (0, 1.0, 0, 0, 0, -1.0), (1.0, 1e-4, 0, -1e-4, 1.0, 0)]),
+    spacing=st.sampled_from([(1.0, 1.0), (2.0, 1.0), (float("nan"), float("nan"))]),
+    thickness=st.sampled_from([float("nan"), 1.0, 5.0]),
+    between=st.sampled_from([float("nan"), 1.0]),
+    size=st.sampled_from([(4, 4), (4, 4), (8, 4)]),
+    kind=st.builds(
+        Kind,
+        type=st.lists(st.sampled_from(WORDS), max_size=3).map(tuple),
+        extras=st.lists(st.sampled_from(WORDS), max_size=2).map(tuple),
+        stack=st.sampled_from(["", "1", "2"]),
+        echo=st.sampled_from([-1.0, 2.0, 2.01, 4.0]),
+        b_value=st.sampled_from([-1.0, 0.0, 1000.0]),
+        direction=st.sampled_from([(), (1.0, 0, 0), (0, 1.0, 0)]),
+    ),
+    times=st.tuples(*[st.sampled_from([-1.0, 1.0, 2.0])] * 4),
+    modality=st.sampled_from(["CT", "MR", "US"]),
+)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    planes=st.lists(ANY_PLANE, min_size=1, max_size=14),
+    shuffle=st.randoms(use_true_random=False),
+    on_gap=st.sampled_from(["error", "resample", "keep"]),
+)
+def test_whatever_the_headers_say_each_slice_is_in_one_stack_whatever_the_order(
+    planes: list[Plane], shuffle: Any, on_gap: Any
+) -> None:
+    planes = [replace(plane, file=number, copy=number + 1) for number, plane in enumerate(planes)]
+    stacks = split_stacks(planes, on_gap)
+    held = [plane.copy for stack in stacks for plane in stack.planes]
+    assert len(held) == len(set(held)) and set(held) <= set(range(1, len(planes) + 1))
+    if not any("duplicate" in note for stack in stacks for note in stack.notes):
+        assert len(held) == len(planes)
+    assert len({stack.name for stack in stacks}) == len(stacks)
+    for stack in stacks:
+        assert min(stack.size) > 0 and max(stack.size) < 10**7
+        assert stack.affine is None or np.isfinite(stack.affine).all()
+    other = list(planes)
+    shuffle.shuffle(other)
+    again = split_stacks([replace(plane, file=number) for number, plane in enumerate(other)], on_gap)
+
+    def told(stacks: list[Stack]) -> list[Any]:
+        return [(s.name, s.problem, s.notes, s.size, s.place, [p.copy for p in s.planes]) for s in stacks]
+
+    assert told(again) == told(stacks)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    steps=st.lists(st.floats(0.8, 3), min_size=2, max_size=6),
+    lean=st.tuples(st.floats(-1, 1), st.floats(-1, 1)),
+    size=st.tuples(st.integers(3, 9), st.integers(3, 9)),
+)
+def test_resampling_gives_the_value_of_the_place(
+    phantom: Phantom, steps: list[float], lean: tuple[float, float], size: tuple[int, int]
+) -> None:
+    """Linear interpolation of a linear phantom is exact, wherever both slices beside a place reach."""
+    heights = np.concatenate([[0.0], np.cumsum(steps)])
+    sideways = np.outer(heights, lean)
+    shift = np.round(sideways - sideways.min(axis=0), 4)
+    more = np.ceil(shift.max(axis=0)).astype(int)
+    grid = Grid(
+        tuple(heights), tuple(shift[:, 0]), tuple(shift[:, 1]), (len(heights) + 1, size[0] + more[0], size[1] + more[1])
+    )
+    pixels = np.stack(
+        [
+            1e3 + phantom.values((right, down, height), phantom.axial, (1, 1), size)
+            for height, (down, right) in zip(heights, shift, strict=True)
+        ]
+    ).astype(np.float32)
+    result = resample(pixels, grid)
+    assert result.shape == grid.size and result.dtype == np.float32
+    inside = 0
+    for number, height in enumerate(np.linspace(0, heights[-1], grid.size[0])):
+        expected = 1e3 + phantom.values((0, 0, height), phantom.axial, (1, 1), grid.size[1:])
+        below = min(int(np.searchsorted(heights, height, side="right")) - 1, len(heights) - 2)
+        beside = shift[below : below + 2]
+        low, high = (
+            np.ceil(beside.max(axis=0)).astype(int),
+            np.floor(beside.min(axis=0) + np.array(size) - 1).astype(int),
+        )
+        here = np.s_[low[0] : max(high[0] + 1, low[0]), low[1] : max(high[1] + 1, low[1])]
+        np.testing.assert_allclose(result[number][here], expected[here], atol=5e-3)
+        inside += expected[here].size
+    assert inside or max(more) > min(size) / 2
+
+
+def test_an_even_upright_grid_gives_the_pixels_back_in_colour_too() -> None:
+    for shape in ((4, 5, 6), (4, 5, 6, 3)):
+        pixels = np.random.default_rng(0).random(shape).astype(np.float32)
+        grid = Grid((0.0, 2.0, 4.0, 6.0), (0.0,) * 4, (0.0,) * 4, (4, 5, 6))
+        np.testing.assert_allclose(resample(pixels, grid), pixels, rtol=1e-6)
+        moved = Grid((0.0, 2.0, 4.0, 6.0), (0.0, 1.0, 2.0, 3.0), (0.0,) * 4, (4, 8, 6))
+        result = resample(pixels, moved)
+        for slice_ in range(4):
+            np.testing.assert_allclose(result[slice_, slice_ : slice_ + 5], pixels[slice_], rtol=1e-6)
+        assert (result[0, 5:] == pixels.min()).all()
