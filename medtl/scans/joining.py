@@ -89,35 +89,37 @@ def rows_by_file(cells: Sequence[str], scans: Sequence[Named], beside: Path) -> 
 def rows_by_id(cells: Sequence[str], scans: Sequence[Named], role: str) -> list[int | None]:
     """Each scan's row by its scan_id, or by its patient, study or series, in clear or hashed on either side.
 
-    Where a scan does not know its own, or no scan's own fits, the names of the folders on the way to it are tried; and
-    then numbers filled up with zeros to one length.
+    Where a scan does not know its own, or no scan's own fits, the names of the folders on the way to it are tried.
     """
-    if role == "scan_id":
-        rows = rows_of_one_name(cells, str.strip)
-        return [rows.get(scan.scan_id) for scan in scans]
-    hashed = lru_cache(None)(lambda text: keyed_hash(text, PREFIXES[role]))
     rows = rows_of_one_name(cells, str.strip)
-    own = {hashed(name): row for name, row in rows.items()}
-    found = [own.get(hashed(getattr(scan, role))) for scan in scans]
+    if role == "scan_id":
+        return [rows.get(scan.scan_id) for scan in scans]
+    own = {keyed_hash(name, PREFIXES[role]): row for name, row in rows.items()}
+    found = [own.get(known) for known in _hashed(scans, role)]
     every = all(row is None for row in found)
     for i, scan in enumerate(scans):
         if found[i] is None and (every or not getattr(scan, role)):
             found[i] = next((rows[name] for name in _folders(scan) if name in rows), None)
-    if any(row is not None for row in found):
-        return found
-    known = {hashed(getattr(scan, role)) for scan in scans} | {name for scan in scans for name in _folders(scan)}
-    numbers = {name: row for name, row in rows.items() if name.isdecimal()}
-    best = max(range(LONGEST_NUMBER + 1), key=lambda n: sum(_in(name.zfill(n), known, hashed) for name in numbers))
-    padded = {name.zfill(best): row for name, row in numbers.items()}
-    own = {hashed(name): row for name, row in padded.items()}
-    return [
-        own.get(hashed(getattr(scan, role)), next((padded[name] for name in _folders(scan) if name in padded), None))
-        for scan in scans
-    ]
+    return found
 
 
-def _in(name: str, known: set[str], hashed: Callable[[str], str]) -> bool:
-    return name in known or hashed(name) in known
+def with_zeros(cells: Sequence[str], scans: Sequence[Named], role: str) -> list[str]:
+    """Numbers filled up with zeros to the length at which most of them are a scan's: a spreadsheet takes them away."""
+    known = {*_hashed(scans, role), *(name for scan in scans for name in _folders(scan))}
+    numbers = {cell for cell in cells if cell.isdecimal()}
+
+    def fits(digits: int) -> int:
+        filled = (number.zfill(digits) for number in numbers)
+        return sum(name in known or keyed_hash(name, PREFIXES[role]) in known for name in filled)
+
+    digits = max(range(LONGEST_NUMBER + 1), key=fits)
+    return [cell.zfill(digits) if cell.isdecimal() else cell for cell in cells]
+
+
+def _hashed(scans: Sequence[Named], role: str) -> list[str]:
+    """Each scan's patient, study or series, hashed; of a series' many volumes it is worked out once."""
+    hashed = lru_cache(None)(lambda text: keyed_hash(text, PREFIXES[role]))
+    return [hashed(getattr(scan, role)) for scan in scans]
 
 
 def rows_of_one_name(cells: Sequence[str], shorten: Callable[[str], str]) -> dict[str, int]:

@@ -15,7 +15,7 @@ import pandas as pd
 from medtl.errors import InputError
 from medtl.progress import say
 from medtl.scans.class_folders import class_folders
-from medtl.scans.joining import PREFIXES, Joined, Named, below, clean, rows_by_file, rows_by_id
+from medtl.scans.joining import PREFIXES, Joined, Named, below, clean, rows_by_file, rows_by_id, with_zeros
 from medtl.scans.label_files import LABEL_FILES, bids_ignores, find_labels, read_table
 from medtl.scans.label_words import (
     label_of,
@@ -199,13 +199,9 @@ def join_labels(labels: Labels, scans: Sequence[Named]) -> Joined:
     Raises:
         InputError: nothing matches, or what matches has two labels.
     """
-    found = {
-        role: rows_by_file(labels.column(role), scans, labels.path.parent.resolve())
-        if role == "file"
-        else rows_by_id(labels.column(role), scans, role)
-        for role in NAMES
-        if role in labels.roles
-    }
+    found = _rows_by_each_name(labels, scans)
+    if not _any(found) and _fill_up(labels, scans):
+        found = _rows_by_each_name(labels, scans)
     fits = {role: sum(row is not None for row in rows) for role, rows in found.items()}
     best = max(fits.values(), default=0)
     if best == 0:
@@ -223,6 +219,32 @@ def join_labels(labels: Labels, scans: Sequence[Named]) -> Joined:
         parts.append(f"carried over {', '.join(labels.extra)}")
     say("; ".join(parts))
     return Joined(rows, role, nameless)
+
+
+def _rows_by_each_name(labels: Labels, scans: Sequence[Named]) -> dict[str, list[int | None]]:
+    beside = labels.path.parent.resolve()
+    return {
+        role: rows_by_file(labels.column(role), scans, beside)
+        if role == "file"
+        else rows_by_id(labels.column(role), scans, role)
+        for role in NAMES
+        if role in labels.roles
+    }
+
+
+def _any(found: dict[str, list[int | None]]) -> bool:
+    return any(row is not None for rows in found.values() for row in rows)
+
+
+def _fill_up(labels: Labels, scans: Sequence[Named]) -> bool:
+    """Give patients' numbers, in the table itself, the zeros that they have in the scans; whether any got some."""
+    cells = labels.column("patient")
+    filled = with_zeros(cells, scans, "patient")
+    if filled == cells:
+        return False
+    say(f"{labels.path.name}: patients' numbers are filled up with zeros, as they are in the scans")
+    labels.frame[labels.roles["patient"]] = filled
+    return True
 
 
 def unmatched_table(

@@ -272,7 +272,9 @@ def test_scans_that_come_hashed(tmp_path: Path) -> None:
 
 def test_zeros_that_a_spreadsheet_took_away(tmp_path: Path) -> None:
     hashed = [scan(f"{i}.dcm", patient=keyed_hash(name, "P-")) for i, name in enumerate(("0007", "0012"))]
-    assert rows(tmp_path, "PatientID,label\n12,x\n7,y\n", hashed) == [1, 0]
+    labels = read_labels(labels_file(tmp_path, "PatientID,label\n12,x\n7,y\nother,z\n"))
+    assert join_labels(labels, hashed).rows == [1, 0]
+    assert labels.cells(1)["patient"] == "0007", "the same patient elsewhere stays the same"
     assert rows(tmp_path, "patient,label\n12,x\n7,y\n", [scan("007/a.png"), scan("012/a.png")]) == [1, 0]
 
 

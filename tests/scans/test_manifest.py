@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tracemalloc
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from medtl.errors import InputError
 from medtl.scans import Manifest
-from medtl.scans.manifest import COLUMNS
+from medtl.scans.file_lists import FileLists
+from medtl.scans.manifest import COLUMNS, FACTS
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
 
@@ -110,7 +112,7 @@ def test_nothing_is_overwritten_and_no_old_list_of_files_stays(tmp_path: Path) -
     assert path.read_bytes() == before
     manifest([{"label": "other"}]).save(path, force=True)
     assert [file.name for file in tmp_path.iterdir()] == ["m.csv"]
-    with pytest.raises(InputError, match="ends in"):
+    with pytest.raises(InputError, match=r"ends in \.csv or \.json"):
         with_series.save(tmp_path / "m.xlsx")
 
 
@@ -146,3 +148,52 @@ def test_one_table_of_several() -> None:
     assert list(both.frame.path) == ["/scans/0.png", "/copy/0.png"]
     assert both.frame.scan_id.is_unique
     assert len(Manifest.concat([])) == 0
+
+
+def test_groups_are_patients_files_of_several_volumes_and_scans() -> None:
+    m = manifest(
+        [
+            {"patient": "P-1", "volume": "0", "path": "/s/a.nii"},
+            {"volume": "0", "path": "/s/b.nii"},
+            {"volume": "1", "path": "/s/b.nii"},
+            {"volume": "", "path": "/s/c.nii"},
+            {"volume": "3", "path": "/s/d.npz/train_images.npy"},
+        ]
+    )
+    assert list(m.groups) == ["P-1", "/s/b.nii", "/s/b.nii", f"{3:012x}", f"{4:012x}"]
+
+
+def test_an_old_manifest_without_the_newer_facts_loads(tmp_path: Path) -> None:
+    before = manifest([{"modality": "US", "size": "2 x 2", "n_files": "1"}])
+    row = next(iter(Manifest.load(before.save(tmp_path / "m.csv"))))
+    assert row.extra == {"modality": "US", "size": "2 x 2", "n_files": "1"}
+
+
+def test_lists_of_files_are_as_a_dictionary_of_paths() -> None:
+    one, other = (Path("/s/a"), Path("/s/b")), (Path("/s/a"), Path("/t/b"))
+    lists = FileLists({"one": one, "other": other, "none": (), "bare": (Path("a"),)})
+    assert lists == {"one": one, "other": other, "none": (), "bare": (Path("a"),)}
+    assert lists.texts("other") == ["/s/a", "/t/b"] and lists.texts("absent") == []
+    del lists["one"]
+    assert FileLists(lists, {"other"}) == {"other": other}
+    with pytest.raises(KeyError):
+        lists["one"]
+
+
+def test_no_object_a_row_is_kept(tmp_path: Path) -> None:
+    rows = 3_000
+    frame = pd.DataFrame(dict.fromkeys((*COLUMNS, *FACTS), [""] * rows), dtype=object)
+    frame["scan_id"] = [f"{i:012x}" for i in range(rows)]
+    frame["path"] = [str(tmp_path / f"patient {i // 9}" / f"{i}.dcm") for i in range(rows)]
+    frame["status"], frame["phash"] = "ok", "f" * 64
+    series = {f"{i:012x}": tuple(tmp_path / f"{i}" / f"{k}.dcm" for k in range(20)) for i in range(0, rows, 20)}
+    before = Manifest(frame, series)
+    tracemalloc.start()
+    path = before.save(tmp_path / "m.csv")
+    after = Manifest.load(path)
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    pd.testing.assert_frame_equal(after.frame, before.frame)
+    assert after.files == before.files
+    assert kept < rows * 200, "bytes that Python holds; pandas has the cells as one text a column"
+    assert peak < 40e6

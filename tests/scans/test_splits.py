@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medtl.errors import InputError
-from medtl.scans import Manifest, assign_splits, check_leaks
+from medtl.scans import Manifest, assign_splits, check_leaks, read_scan
+from medtl.scans.duplicates import perceptual_hash
 from medtl.scans.manifest import COLUMNS, SPLITS
 
 ROWS = st.lists(
@@ -160,3 +163,53 @@ def test_a_picture_that_is_nearly_the_same_is_warned_of(capsys: pytest.CaptureFi
     other = manifest([{"path": "/b", "patient": "P-2", "split": "test", "phash": "0" * 63 + "1", "group": "P-2"}])
     check_leaks(one, other)
     assert "P-1 = P-2 in train and test" in capsys.readouterr().err
+
+
+def test_the_volumes_of_a_file_stay_together_where_no_patient_is_known() -> None:
+    files = [{"path": f"/s/{file}.nii.gz", "volume": str(volume)} for file in range(30) for volume in range(4)]
+    m = assign_splits(manifest(files))
+    assert (m.frame.groupby("path").split.nunique() == 1).all()
+    assert m.frame.split.value_counts()[list(SPLITS)].tolist() == [60, 24, 36]
+    torn = Manifest(m.frame.assign(split=["train", "test"] * 60, group=""))
+    with pytest.raises(InputError, match="30 patients or their pictures stand in more than one split"):
+        check_leaks(torn)
+
+
+def test_the_pictures_of_an_array_are_each_their_own() -> None:
+    m = assign_splits(manifest([{"path": "/s/a.npz/train_images.npy", "volume": str(i)} for i in range(100)]))
+    assert m.frame.split.value_counts()[list(SPLITS)].tolist() == [50, 20, 30]
+
+
+def test_cells_that_are_nearly_the_same_picture_stay_together(shared_data: Path) -> None:
+    """No patient is known of the blood cells, and Jiangxi's set has pictures that are nearly the same."""
+    folder = shared_data / "cells" / "jiangxi"
+    names = sorted(folder.iterdir())
+    rows = [
+        {"path": str(file), "site": "jiangxi", "phash": perceptual_hash(read_scan([file])), "patient": ""}
+        for file in names
+    ]
+    dealt = [assign_splits(manifest(rows), seed).frame for seed in range(4)]
+    groups = dealt[0].groupby("group").path.agg(list)
+    together = {frozenset(Path(path).stem for path in paths) for paths in groups[groups.map(len) > 1]}
+    assert frozenset({"157", "158"}) in together
+    assert all((frame.groupby("group").split.nunique() == 1).all() for frame in dealt)
+    for frame in dealt:
+        check_leaks(Manifest(frame))
+    pair = dealt[0].path.str.contains(r"/157\.jpg|/158\.jpg")
+    torn = dealt[0].assign(split="train")
+    torn.loc[pair[pair].index[0], "split"] = "test"
+    with pytest.raises(InputError, match=r"scan [0-9a-f]{12} = scan [0-9a-f]{12} in train and test"):
+        check_leaks(Manifest(torn))
+
+
+def test_each_site_and_class_has_its_share_of_the_test() -> None:
+    rows = [row for site, n in (("a", 60), ("b", 20)) for name in ("x", "y") for row in patients(n, name, site)]
+    rows += [{"patient": f"P-{i}", "site": "a", "label": ""} for i in range(40)]
+    tested = assign_splits(manifest(rows)).frame.query("split == 'test'").groupby(["site", "label"]).size()
+    assert tested.to_dict() == {("a", ""): 12, ("a", "x"): 18, ("a", "y"): 18, ("b", "x"): 6, ("b", "y"): 6}
+
+
+def test_many_patients_with_a_leak_are_named_in_part() -> None:
+    torn = [{"patient": f"P-{i:08x}", "split": split} for i in range(5) for split in ("train", "test")]
+    with pytest.raises(InputError, match=r"5 patients .*P-00000000 in train and test; .*P-00000002.* and 2 more"):
+        check_leaks(manifest(torn))
