@@ -10,6 +10,7 @@ import numpy as np
 
 from medtl.errors import ScanError
 from medtl.scans.dicom_place import Plane, Triple, words
+from medtl.scans.quiet import without_warnings
 
 CREATOR = "SIEMENS CSA HEADER"
 NO_HEADER = (
@@ -74,7 +75,8 @@ def mosaic_slices(elements: Any, values: np.ndarray) -> np.ndarray:
 
 def _csa(elements: Any) -> tuple[int, Triple]:
     """Number of slices, and the direction LPS from each to the next."""
-    from nibabel.nicom import csareader
+    with without_warnings:  # nibabel calls its own reader experimental
+        from nibabel.nicom import csareader
 
     try:
         for block in range(0x10, 0x20):

@@ -66,8 +66,8 @@ def _numbered(stacks: list[Stack]) -> list[Stack]:
     for stack in stacks:
         seen[stack.name] += 1
         count = often[stack.name]
-        word = stack.name or "stack"
-        result.append(stack if count == 1 else replace(stack, name=f"{word} {seen[stack.name]} of {count}"))
+        number = f" {seen[stack.name]} of {count}" if count > 1 else ""
+        result.append(replace(stack, name=(stack.name or "volume") + number))
     return result
 
 
@@ -101,7 +101,7 @@ def _by_geometry(planes: list[Plane]) -> list[Named]:
     for (size, spaced, directed, _), group in groups.items():
         words = []
         if len({key[2] for key in groups}) > 1:
-            words.append(_view(group[0]))
+            words.append(_view(group))
         same_view = [key for key in groups if key[2] == directed]
         if len({key[0] for key in same_view}) > 1:
             words.append(f"{size[0]} x {size[1]} pixels")
@@ -111,11 +111,11 @@ def _by_geometry(planes: list[Plane]) -> list[Named]:
     return result
 
 
-def _view(plane: Plane) -> str:
-    if "LOCALIZER" in plane.kind.type:
+def _view(planes: list[Plane]) -> str:
+    if all("LOCALIZER" in plane.kind.type for plane in planes):
         return "localiser"
-    assert plane.orientation is not None
-    parts = [abs(part) for part in normal(plane.orientation)]
+    assert planes[0].orientation is not None
+    parts = [abs(part) for part in normal(planes[0].orientation)]
     return VIEWS[parts.index(max(parts))]
 
 

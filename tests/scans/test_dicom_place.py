@@ -236,6 +236,34 @@ def test_a_frame_without_its_position_is_refused_or_left_unplaced(phantom: Phant
     assert any("do not say where they lie" in stack.problem for stack in some)
 
 
+def _mosaic(shared_data: Path) -> Dataset:
+    return pydicom.dcmread(shared_data / "dicom" / "dcm_qa_ts" / "In" / "1.dcm")
+
+
+def test_a_mosaic_is_its_slices_wherever_the_private_header_lies(shared_data: Path) -> None:
+    expected = planes_of(_mosaic(shared_data), 0)
+    assert len(expected) == 35 and {plane.size for plane in expected} == {(64, 64)}
+    moved = _mosaic(shared_data)
+    header = moved[0x0029, 0x1010].value
+    del moved[0x0029, 0x1010], moved[0x0029, 0x0010]
+    moved.private_block(0x29, "SOMEBODY ELSE", create=True).add_new(0x10, "OB", b"nothing")
+    moved.private_block(0x29, "SIEMENS CSA HEADER", create=True).add_new(0x10, "OB", header)
+    assert planes_of(moved, 0) == expected
+
+
+@pytest.mark.parametrize("content", [None, b"", b"SV10" + bytes(100), b"\xff" * 400])
+def test_a_mosaic_without_its_private_header_is_refused(shared_data: Path, save: Save, content: bytes | None) -> None:
+    dataset = _mosaic(shared_data)
+    if content is None:
+        dataset.remove_private_tags()
+    else:
+        dataset[0x0029, 0x1010].value = content
+    (file,) = save([dataset])
+    for refused in (read_header, lambda file: read_dicom([file])):
+        with pytest.raises(ScanError, match="a Siemens mosaic without the private header"):
+            refused(file)
+
+
 @pytest.mark.parametrize("step", [4.0, -4.0])
 def test_reconstructed_nuclear_medicine(phantom: Phantom, save: Save, step: float) -> None:
     slices = phantom.stack(4, (0, 0, step), modality="NM")
