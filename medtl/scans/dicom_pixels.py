@@ -6,6 +6,7 @@ see docs/benchmarks.md. Uncompressed pixels are taken as they lie; compressed on
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,8 @@ def real_values(elements: Any, path: str | Path, out: np.ndarray | None = None) 
     if layout.photometric in YBR:
         return _into(out, to_rgb(values, layout)), float("nan")
     if layout.photometric == PALETTE:
-        return _into(out, look_up(values, *palette(elements))), float("nan")
+        first, colours = palette(elements)
+        return _into(out, look_up(values, first, colours.astype(np.float32))), float("nan")
     if layout.samples == 3:
         return _into(out, values), float("nan")
     return _rescaled(values, layout, elements, out)
@@ -139,18 +141,18 @@ def refuse_impossible_size(elements: Any, path: str | Path) -> None:
 
 
 def _stored(elements: Any, path: str | Path) -> tuple[np.ndarray, Layout]:
-    """The values as stored, the bits that they do not use left out, and how they lie."""
+    """The values as stored, without the bits that they do not use; the header's layout, with the colours as decoded."""
     layout = layout_of(elements)
     data = pixel_bytes(elements)
     refuse_impossible(layout, len(data))
     syntax = syntax_of(elements)
     if syntax.is_encapsulated or syntax in ("1.2.840.10008.1.2.1.98", "1.2.840.10008.1.2.8.1"):
-        values, layout = decoded(data, layout, str(syntax), elements.get("ExtendedOffsetTable"))
+        values, made = decoded(data, layout, str(syntax), elements.get("ExtendedOffsetTable"))
     else:
         little = is_little(elements)
         swapped = not little and layout.allocated <= 8 and _is_word(elements, path)
-        values, layout = native(data, layout, little, swapped)
-    return without_unused_bits(values, layout), layout
+        values, made = native(data, layout, little, swapped)
+    return without_unused_bits(values, made), replace(layout, photometric=made.photometric)
 
 
 def _is_word(elements: Any, path: str | Path) -> bool:
@@ -168,7 +170,7 @@ def _is_word(elements: Any, path: str | Path) -> bool:
 def _into(out: np.ndarray | None, values: np.ndarray) -> np.ndarray:
     """The values as float32, in `out` where it fits."""
     if out is None or out.shape != values.shape:
-        return values.astype(np.float32)
+        return values.astype(np.float32, copy=not values.flags.writeable)
     np.copyto(out, values, casting="unsafe")
     return out
 

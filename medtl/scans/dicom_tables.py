@@ -15,8 +15,10 @@ LARGEST = 65536  # entries
 
 def look_up(values: np.ndarray, first: int, table: np.ndarray) -> np.ndarray:
     """The entry of each value; those before the first and after the last have the first and last entry."""
-    index = np.clip(values.astype(np.int64) - first, 0, len(table) - 1)
-    return table[index]
+    if values.dtype.kind == "u" and values.itemsize <= 2:  # each possible value once, then all that there are
+        possible = np.arange(2 ** (8 * values.itemsize))
+        return np.take(table[np.clip(possible - first, 0, len(table) - 1)], values, axis=0)
+    return np.take(table, np.clip(values.astype(np.int64) - first, 0, len(table) - 1), axis=0)
 
 
 def palette(elements: Any) -> tuple[int, np.ndarray]:

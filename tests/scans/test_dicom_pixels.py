@@ -240,7 +240,9 @@ def test_floating_point_is_taken_as_it_is(tmp_path: Path, keyword: str, kind: st
     for absent in ("BitsStored", "HighBit", "PixelRepresentation"):
         del picture[absent]
     picture.add_new(keyword, vr, stored.tobytes())
-    np.testing.assert_array_equal(read(picture, tmp_path)[0], stored.astype(np.float32))
+    found, _ = read(picture, tmp_path)
+    np.testing.assert_array_equal(found, stored.astype(np.float32))
+    assert found.flags.writeable
 
 
 def test_what_32_bits_cannot_hold_is_refused(tmp_path: Path) -> None:
@@ -416,6 +418,13 @@ def test_a_picture_of_another_size_than_the_header_says_is_not_decoded() -> None
         dataset.Rows += 1
         with pytest.raises(ScanError, match=r"another size|cut off"):
             real_values(dataset, WHEEL / name)
+
+
+def test_monochrome1_is_turned_about_the_headers_bits_not_the_codestreams() -> None:
+    dataset = pydicom.dcmread(WHEEL / "693_J2KI.dcm")
+    dataset.PhotometricInterpretation, dataset.BitsStored, dataset.HighBit = "MONOCHROME1", 12, 11
+    _, turn = real_values(dataset, WHEEL / "693_J2KI.dcm")
+    assert turn == -1 + 2 * -1024
 
 
 def test_video_is_named_and_refused() -> None:
