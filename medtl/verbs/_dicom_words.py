@@ -35,6 +35,7 @@ MODALITIES = {
     "XC": "photograph",
 }
 SYNTAXES = (  # a part of its name in the standard, and how the pixels lie in the file; the first that fits
+    ("JPIP", "kept elsewhere, on a server (JPIP)"),
     ("Deflated", "zipped whole (deflated)"),
     ("Big Endian", "not compressed (big endian)"),
     ("Implicit VR", "not compressed (implicit little endian)"),
