@@ -22,6 +22,7 @@ from medtl.scans.dicom_mosaic import is_mosaic, mosaic_slices
 from medtl.scans.dicom_pixels import photometric, real_values
 from medtl.scans.dicom_place import Plane, planes_of, renumber
 from medtl.scans.dicom_resample import resample
+from medtl.scans.dicom_some import some_frames
 from medtl.scans.dicom_stacks import OnGap, Stack, split_stacks
 from medtl.scans.quiet import Together, without_warnings
 from medtl.scans.scan import Scan
@@ -131,14 +132,13 @@ def _pixels(stack: Stack, paths: list[Path]) -> tuple[np.ndarray, float | None, 
     for slice_, plane in enumerate(stack.planes):
         wanted.setdefault(plane.file, []).append((slice_, plane.frame))
     (file, slices), *rest = wanted.items()
-    first, values, turn = _decoded(paths[file])
+    first, values, turn = _decoded(paths[file], slices)
     turns = [turn]
-    if not rest and [frame for _, frame in slices] == list(range(len(values))):
+    if not rest:
         pixels = np.ascontiguousarray(values)
     else:
         pixels = np.empty((len(stack.planes), *values.shape[1:]), np.float32)
-        for slice_, frame in slices:
-            pixels[slice_] = values[frame]
+        pixels[[slice_ for slice_, _ in slices]] = values
         del values
         with _threads(first, len(rest)) as in_turn:
             turns += in_turn(lambda item: _fill(pixels, paths[item[0]], item[1]), rest)
@@ -150,12 +150,26 @@ def _pixels(stack: Stack, paths: list[Path]) -> tuple[np.ndarray, float | None, 
     return np.subtract(np.float32(about), pixels, dtype=np.float32, out=pixels), about, first
 
 
-def _decoded(path: Path, out: np.ndarray | None = None) -> tuple[Elements, np.ndarray, float | None]:
-    """A file's header, its values by slice (in `out` where they fit), and about which value to turn them, or None."""
+def _decoded(
+    path: Path, slices: list[tuple[int, int]], out: np.ndarray | None = None
+) -> tuple[Elements, np.ndarray, float | None]:
+    """Some frames of a file, given as (slice, frame).
+
+    Returns:
+        its header; the values of those frames, in `out` where they fit; about which value to turn them, or None.
+    """
     elements = read_elements(path, pixels=True)
-    values, turn = real_values(elements, path, out)
+    frames = [frame for _, frame in slices]
     if is_mosaic(elements):
+        values, turn = real_values(elements, path)
         values = mosaic_slices(elements, values)
+    else:
+        some = some_frames(elements, frames)
+        values, turn = real_values(some, path, out)
+        if some is not elements:
+            frames = list(range(len(values)))
+    if frames != list(range(len(values))):
+        values = values[frames]
     return elements, values, turn if photometric(elements) == "MONOCHROME1" else None
 
 
@@ -163,12 +177,11 @@ def _fill(pixels: np.ndarray, path: Path, slices: list[tuple[int, int]]) -> floa
     """Put a file's frames where they belong: (slice, frame). Returns about which value they are to be turned."""
     slice_ = slices[0][0]
     out = pixels[slice_ : slice_ + 1] if len(slices) == 1 else None
-    _, values, turn = _decoded(path, out)
+    _, values, turn = _decoded(path, slices, out)
     if values.shape[1:] != pixels.shape[1:]:
         raise ScanError("the series holds pictures of different sizes or kinds: index each by itself")
     if values is not out:
-        for slice_, frame in slices:
-            pixels[slice_] = values[frame]
+        pixels[[slice_ for slice_, _ in slices]] = values
     return turn
 
 

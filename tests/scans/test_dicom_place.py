@@ -151,6 +151,38 @@ def test_enhanced_with_echoes_times_and_stacks(phantom: Phantom, save: Save) -> 
         phantom.assert_true(read_dicom(files, volume=volume), add=100.0 * echo + 50.0 * time)
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+def test_one_volume_of_many_in_a_file_each_frame_with_its_own_slope(
+    phantom: Phantom, save: Save, compressed: bool
+) -> None:
+    slices, groups = [], []
+    for time in (1, 2, 3):
+        for slice_ in phantom.stack(4, (0, 0, -3), add=10.0 * time):
+            slope = float(len(slices) % 5 + 1)
+            stored = np.frombuffer(slice_.PixelData, "<i2") // slope
+            slice_.PixelData = stored.astype("<i2").tobytes()
+            slices.append(slice_)
+            values = item(RescaleSlope=slope / 64, RescaleIntercept=0.0, RescaleType="US")
+            groups.append(
+                {
+                    "PlanePositionSequence": position(slice_),
+                    "FrameContentSequence": [item(TemporalPositionIndex=time)],
+                    "PixelValueTransformationSequence": [values],
+                }
+            )
+    shared = {
+        "PlaneOrientationSequence": [item(ImageOrientationPatient=list(phantom.axial))],
+        "PixelMeasuresSequence": [item(PixelSpacing=[2.0, 1.0])],
+    }
+    file = enhanced(slices, shared, groups)
+    del file.RescaleSlope, file.RescaleIntercept
+    if compressed:
+        file.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
+    files = save([file])
+    for volume in range(3):
+        phantom.assert_true(read_dicom(files, volume=volume), add=10.0 * (volume + 1), atol=0.1)
+
+
 def test_enhanced_diffusion(phantom: Phantom) -> None:
     slices, groups = [], []
     for b_value, direction in ((0.0, None), (800.0, (1.0, 0.0, 0.0)), (800.0, (0.0, 1.0, 0.0))):
