@@ -66,21 +66,27 @@ def rows_by_file(cells: Sequence[str], scans: Sequence[Named], beside: Path) -> 
     """
     cells = [clean(cell) for cell in cells]
     bases = {_stem(_base(cell)) for cell in cells}
-    names = [_file_names(scan, beside, bases) for scan in scans]
+    files = [_files_meant(scan, bases) for scan in scans]
+    names = [
+        [name for file in mine for name in _names(file, scan.root, beside)]
+        for mine, scan in zip(files, scans, strict=True)
+    ]
+    whole = [[file.as_posix() for file in mine] for mine in files]
     deepest = max((cell.count("/") + 1 for cell in cells), default=0)
     ways: list[tuple[Callable[[str], str], bool]] = [(str, False), (_stem, False)]
     ways += [(way, True) for depth in range(min(deepest, DEEPEST), 0, -1) for way in (_tail(depth), _tail_stem(depth))]
     found: list[int | None] = [None] * len(scans)
     for shorten, partial in ways:
-        open_scans = [i for i, mine in enumerate(names) if mine and found[i] is None]
+        open_scans = [i for i, mine in enumerate(files) if mine and found[i] is None]
         if not open_scans:
             break
         rows = rows_of_one_name(cells, shorten)
-        keys = {i: {key for name in names[i] if (key := shorten(name)) in rows} for i in open_scans}
+        of_scans = whole if partial else names
+        keys = {i: {key for name in of_scans[i] if (key := shorten(name)) in rows} for i in open_scans}
         holders: Counter[str] = Counter()
         if partial:
             wanted = {key for mine in keys.values() for key in mine}
-            holders.update(key for mine in names for key in {shorten(name) for name in mine} if key in wanted)
+            holders.update(key for mine in whole for key in {shorten(name) for name in mine} if key in wanted)
         for i, mine in keys.items():
             found[i] = min((rows[key] for key in mine if holders[key] <= 1), default=None)
     return found
@@ -149,18 +155,19 @@ def _folders(scan: Named) -> list[str]:
     return [*scan.files[0].relative_to(scan.root).parts[:-1], scan.root.name]
 
 
-def _file_names(scan: Named, beside: Path, bases: set[str]) -> list[str]:
-    """All names of those files of a scan, or of the folder of all of them, that the labels file may mean."""
+def _files_meant(scan: Named, bases: set[str]) -> list[Path]:
+    """Those files of a scan, and the folder of all of them, that the labels file may mean."""
     files = [file for file in scan.files if _stem(file.name) in bases]
     if len(scan.files) > 1:
         folders = {file.parent for file in scan.files}
         files += [folder for folder in folders if len(folders) == 1 and _stem(folder.name) in bases]
-    names = []
-    for file in files:
-        names += [file.as_posix(), Path(os.path.relpath(file, beside)).as_posix()]
-        if file != scan.root:
-            names += [f"{scan.root.name}/{below(file, scan.root)}", below(file, scan.root)]
-    return names
+    return files
+
+
+def _names(file: Path, root: Path, beside: Path) -> list[str]:
+    """A file's names: absolute, and relative to the labels file, to the indexed folder and to the one above it."""
+    names = [file.as_posix(), Path(os.path.relpath(file, beside)).as_posix()]
+    return names if file == root else [*names, below(file, root), f"{root.name}/{below(file, root)}"]
 
 
 def _stem(name: str) -> str:

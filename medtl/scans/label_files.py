@@ -92,11 +92,11 @@ def _read_excel(path: Path) -> pd.DataFrame:
         sheets = []
         for sheet in book.worksheets:
             sheet.reset_dimensions()  # some programs write wrong ones
-            sheets.append((sheet.title, [[_text(cell) for cell in row] for row in sheet.iter_rows(values_only=True)]))
+            sheets.append((sheet.title, _filled_rows(sheet.iter_rows(values_only=True))))
         book.close()
     except Exception as error:  # of zipfile, of the XML parser and of openpyxl itself
         raise InputError(f"{path} is damaged, or protected by a password: {WRONG_KIND}") from error
-    filled = [(title, rows) for title, rows in sheets if any(any(row) for row in rows)]
+    filled = [(title, rows) for title, rows in sheets if rows]
     if not filled:
         raise InputError(f"{path} is empty: it needs a header and a row for each scan")
     for title, rows in filled:
@@ -105,7 +105,13 @@ def _read_excel(path: Path) -> pd.DataFrame:
                 if len(filled) > 1:
                     say(f'{path.name}: its sheet "{title}" is read')
                 return _with_header(path, rows[number:])
-    return _with_header(path, next(rows[i:] for _, rows in filled for i, row in enumerate(rows) if any(row)))
+    return _with_header(path, filled[0][1])
+
+
+def _filled_rows(rows: Iterable[Sequence[Any]]) -> list[list[str]]:
+    """The rows that hold something, up to their last such cell: a sheet may be a million formatted rows long."""
+    texts = ([_text(cell) for cell in row] for row in rows if any(cell is not None for cell in row))
+    return [row[: max(i for i, cell in enumerate(row) if cell) + 1] for row in texts if any(row)]
 
 
 def _text(cell: Any) -> str:
@@ -129,7 +135,7 @@ def _with_header(path: Path, rows: Sequence[Sequence[str]]) -> pd.DataFrame:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f'{path}: the column "{twice}" stands there twice; rename or remove one')
-    cells = [[row[i] if i < len(row) else "" for i in columns] for row in rows[1:] if any(row)]
+    cells = [[row[i] if i < len(row) else "" for i in columns] for row in rows[1:]]
     return pd.DataFrame(cells, columns=names, dtype=object).astype(str)
 
 
