@@ -17,6 +17,7 @@ from medtl.scans.dicom_place import UNKNOWN, UNSAID, Plane, Triple, dot, normal
 from medtl.scans.dicom_stack import SAME_PLACE, Stack, missing_words, picture_stack, slice_stack
 
 SAME_DIRECTION = 1e-3  # of a unit vector
+SAME_SPACING = 1e-3  # part by which pixel spacings of one stack may differ
 SAME_NUMBER = 0.02  # part by which echo times and b-values of one volume may differ
 BESIDE = 1.0  # mm from which on slices at one height lie beside one another
 SLICED = ("CT", "MR", "PT")  # whose series of several files are slices, never single views
@@ -91,21 +92,23 @@ def _by_geometry(planes: list[Plane]) -> list[Named]:
     """Groups of one matrix size, pixel spacing and direction; the words say what sets them apart."""
     if not planes:
         return []
-    spacing = _clusters([plane.spacing for plane in planes], lambda a, b: all(map(_alike(1e-3), a, b)))
-    direction = _clusters([plane.orientation for plane in planes], _same_direction)
-    groups: dict[Any, list[Plane]] = {}
-    for plane in planes:
-        key = plane.size, spacing[plane.spacing], direction[plane.orientation], plane.in_patient
-        groups.setdefault(key, []).append(plane)
+    spacing = _clusters([plane.spacing for plane in planes], lambda one: SAME_SPACING * one[0])
+    direction = _clusters([plane.orientation for plane in planes], lambda _: SAME_DIRECTION)
+    groups = _grouped(
+        planes,
+        lambda plane: (plane.size, spacing[plane.spacing], direction[plane.orientation], plane.in_patient),
+    )
+    sizes: dict[Any, set[Any]] = {}
+    spacings: dict[Any, set[Any]] = {}
+    for size, spaced, directed, _ in groups:
+        sizes.setdefault(directed, set()).add(size)
+        spacings.setdefault((directed, size), set()).add(spaced)
     result = []
     for (size, spaced, directed, _), group in groups.items():
-        words = []
-        if len({key[2] for key in groups}) > 1:
-            words.append(_view(group))
-        same_view = [key for key in groups if key[2] == directed]
-        if len({key[0] for key in same_view}) > 1:
+        words = [_view(group)] if len(sizes) > 1 else []
+        if len(sizes[directed]) > 1:
             words.append(f"{size[0]} x {size[1]} pixels")
-        if len({key[1] for key in same_view if key[0] == size}) > 1:
+        if len(spacings[directed, size]) > 1:
             words.append(f"pixels of {spaced[0]:.3g} x {spaced[1]:.3g} mm")
         result.append((", ".join(words), group))
     return result
@@ -287,7 +290,7 @@ def _by_b_value(planes: list[Plane]) -> list[Named]:
 
 
 def _by_direction(planes: list[Plane]) -> list[Named]:
-    same = _clusters([plane.kind.direction for plane in planes], _same_direction)
+    same = _clusters([plane.kind.direction for plane in planes], lambda _: SAME_DIRECTION)
     groups = sorted(
         _grouped(planes, lambda plane: same[plane.kind.direction]).values(), key=lambda group: group[0].sequence
     )
@@ -317,7 +320,7 @@ def _by_field(planes: list[Plane]) -> list[Named]:
         height = dot(plane.position, axis)
         return tuple(part - height * along for part, along in zip(plane.position, axis, strict=True))
 
-    same = _clusters([beside(plane) for plane in planes], lambda a, b: max(map(_apart, a, b)) < BESIDE)
+    same = _clusters([beside(plane) for plane in planes], lambda _: BESIDE)
     groups = sorted(_grouped(planes, lambda plane: same[beside(plane)]).values(), key=lambda group: group[0].sequence)
     return [(f"field {number} of {len(groups)}", group) for number, group in enumerate(groups, 1)]
 
@@ -375,27 +378,23 @@ def _whole(planes: list[Plane], axis: Triple) -> bool:
     return not slice_stack([place[0] for place in places], axis, "", "error", "", "").problem
 
 
-def _clusters(values: Iterable[Any], alike: Callable[[Any, Any], bool]) -> dict[Any, Any]:
-    """Each value's group, named by its smallest: chains of values that are alike; no rounding, no file order."""
+def _clusters(values: Iterable[Any], reach: Callable[[Any], float]) -> dict[Any, Any]:
+    """Each vector's group, named by its smallest: chains of vectors no part of which is farther off than `reach`.
+
+    No rounding, and no order of the files.
+    """
+    ordered = sorted(set(values))
     group: dict[Any, Any] = {}
-    for value in sorted(set(values)):
-        near = sorted({name for other, name in group.items() if alike(value, other)})
+    start = 0
+    for number, value in enumerate(ordered):
+        amount = reach(value) if value else 0.0
+        while len(ordered[start]) < len(value) or (value and ordered[start][0] < value[0] - amount):
+            start += 1
+        near = sorted({group[other] for other in ordered[start:number] if max(map(_apart, other, value)) <= amount})
         group[value] = near[0] if near else value
         if len(near) > 1:
             group = {other: near[0] if name in near else name for other, name in group.items()}
     return group
-
-
-def _same_direction(one: Sequence[float], other: Sequence[float]) -> bool:
-    return len(one) == len(other) and all(map(_alike_by(SAME_DIRECTION), one, other))
-
-
-def _alike(part: float) -> Callable[[float, float], bool]:
-    return lambda one, other: abs(one - other) <= part * abs(other)
-
-
-def _alike_by(amount: float) -> Callable[[float, float], bool]:
-    return lambda one, other: abs(one - other) <= amount
 
 
 def _apart(one: float, other: float) -> float:
