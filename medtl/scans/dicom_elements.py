@@ -208,7 +208,8 @@ class Elements:
         dataset.set_original_encoding(self.implicit, self.little, self._encodings())
         if self._layout:
             dataset.file_meta = FileMetaDataset()
-            dataset.file_meta.TransferSyntaxUID = self.transfer_syntax
+            with without_warnings:
+                dataset.file_meta.TransferSyntaxUID = self.transfer_syntax
         if pixels and self._pixels is not None and self.pixels_at:
             _, known, keyword = self.pixels_at
             vr = {"PixelData": "OB" if known is None else "OW", "FloatPixelData": "OF"}.get(keyword, "OD")
@@ -592,7 +593,10 @@ def _in_character_set(value: bytes, encodings: list[str]) -> str:
     from pydicom.values import TEXT_VR_DELIMS
 
     with without_warnings:
-        return decode_bytes(value, encodings, TEXT_VR_DELIMS)
+        try:
+            return decode_bytes(value, encodings, TEXT_VR_DELIMS)
+        except (LookupError, ValueError):
+            return value.decode("latin-1")
 
 
 def _python_encodings(named: Any) -> list[str]:
@@ -601,7 +605,7 @@ def _python_encodings(named: Any) -> list[str]:
     with without_warnings:
         try:
             return convert_encodings(named)
-        except LookupError:
+        except (LookupError, TypeError, ValueError):  # a field that is damaged
             return ["iso8859"]
 
 

@@ -424,6 +424,16 @@ SMALL = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("named", [b"ISO\0IR 100", b"nonsense 1", b"ISO 2022 I"])
+def test_a_character_set_that_is_none_does_not_stop_anything(tmp_path: Path, named: bytes) -> None:
+    content = written(made(SpecificCharacterSet="ISO_IR 192", PatientID="王小東"))
+    (tmp_path / "x").write_bytes(content.replace(b"ISO_IR 192", named))
+    assert "\\" not in read_header(tmp_path / "x").patient_id != ""
+    read_elements(tmp_path / "x").to_pydicom()
+    (tmp_path / "x").write_bytes(content.replace(b"\x08\0\x05\0CS", b"\x08\0\x05\0SS"))
+    assert read_header(tmp_path / "x").patient_id
+
+
 def read_all(elements: Elements, budget: list[int]) -> None:
     for name in elements:
         value = elements.get(name)
