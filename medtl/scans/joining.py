@@ -13,6 +13,7 @@ from pathlib import Path
 from medtl.scans.privacy import keyed_hash
 
 PREFIXES = {"patient": "P-", "study": "ST-", "series": "SE-"}
+ENDING = re.compile(r"(?<=[^/])\.[A-Za-z][A-Za-z0-9]{0,4}$")
 DEEPEST = 8  # folders of a file's name that are compared, where it is not known from which folder on it is written
 LONGEST_NUMBER = 12  # digits to which a patient's number is filled up with zeros, which a spreadsheet takes away
 
@@ -172,8 +173,7 @@ def _names(file: Path, root: Path, beside: Path) -> list[str]:
 
 def _stem(name: str) -> str:
     """Without the extension; an ending with a space or of more than five letters is part of the name."""
-    name = name.removesuffix(".gz")
-    return re.sub(r"(?<=[^/])\.[A-Za-z][A-Za-z0-9]{0,4}$", "", name)
+    return ENDING.sub("", name.removesuffix(".gz"))
 
 
 def _base(name: str) -> str:

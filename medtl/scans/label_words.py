@@ -9,8 +9,8 @@ from pathlib import Path
 
 from medtl.errors import InputError
 from medtl.scans.datalist import NONE_OF_THEM
-from medtl.scans.manifest import SPLITS
 
+SPLITS = ("train", "calibrate", "test")
 SPLIT_WORDS = {"training": "train", "val": "calibrate", "valid": "calibrate", "validation": "calibrate"}
 SPLIT_WORDS |= {"calibration": "calibrate", "testing": "test"} | {name: name for name in SPLITS}
 

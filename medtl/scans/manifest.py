@@ -14,8 +14,10 @@ import pandas as pd
 
 from medtl.errors import InputError
 from medtl.files import atomic_write, refuse_existing
+from medtl.progress import say
 from medtl.scans.datalist import from_datalist, is_datalist, of_medtl, to_datalist
 from medtl.scans.file_lists import FileLists
+from medtl.scans.label_words import SPLITS, label_of, uncertain_note
 from medtl.scans.places import relative_to, seen_from
 from medtl.scans.table import read_csv, read_json, to_csv
 
@@ -25,7 +27,6 @@ FACTS = (  # what indexing adds
     *("volume", "on_gap", "notes", "fingerprint", "phash"),
 )
 STATUSES = ("ok", "set aside", "unreadable")
-SPLITS = ("train", "calibrate", "test")
 KINDS = (".csv", ".json")  # a manifest's file
 
 
@@ -199,19 +200,22 @@ class Manifest:
     def load(cls, path: str | Path) -> Manifest:
         """Read a manifest that `save` wrote, and perhaps a person edited: a CSV, or a MONAI datalist (.json).
 
+        A label that a person wrote is read as in a labels file: "unknown" and the like are none.
+
         Raises:
             InputError: it is not there, is not a manifest, a cell holds an unknown word, or its Parquet is missing.
         """
         path = Path(path)
         folder = path.parent.resolve()
         if path.suffix.lower() == ".json":
-            return cls(*_load_datalist(path, folder))
+            frame, files = _load_datalist(path, folder)
+            return cls(_with_certain_labels(frame, path), files)
         frame = read_csv(path)
         if "file" in frame and not {"scan_id", "path"} & set(frame):
             raise InputError(_labels_and_no_manifest(path, "a labels file"))
         _check_file(frame, path)
         frame["path"] = list(map(seen_from(folder), frame.path))
-        return cls(frame, _load_files(frame, path, folder))
+        return cls(_with_certain_labels(frame, path), _load_files(frame, path, folder))
 
     def save(self, path: str | Path, force: bool = False) -> Path:
         """Write the table as CSV, whole or not at all, and the files of series that have many as Parquet beside it.
@@ -303,6 +307,19 @@ def _check_file(frame: pd.DataFrame, path: Path) -> None:
         _check(frame)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
+
+
+def _with_certain_labels(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """Labels as `label_of` has them, and in `notes` what was uncertain."""
+    words = {cell: (label_of(cell), uncertain_note(cell)) for cell in frame.label.unique()}
+    uncertain = frame.label.map({cell: note for cell, (_, note) in words.items() if note})
+    frame = frame.assign(label=frame.label.map({cell: label for cell, (label, _) in words.items()}))
+    if not uncertain.notna().any():
+        return frame
+    say(f"{path.name}: {uncertain.notna().sum():,} uncertain labels: those scans stay unlabelled")
+    notes = frame["notes"] if "notes" in frame else pd.Series("", index=frame.index)
+    both = notes.str.cat(uncertain, sep="; ").str.removeprefix("; ")
+    return frame.assign(notes=both.where(uncertain.notna(), notes))
 
 
 def _labels_and_no_manifest(path: Path, what: str) -> str:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from medtl.errors import InputError
 from medtl.scans import Manifest
 from medtl.scans.file_lists import FileLists
+from medtl.scans.label_words import label_of
 from medtl.scans.manifest import COLUMNS, FACTS
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=8)
@@ -31,7 +32,13 @@ def manifest(rows: Sequence[dict[str, str]], folder: Path = Path("/scans")) -> M
 
 
 @settings(max_examples=30, deadline=None)
-@given(rows=st.lists(st.fixed_dictionaries(dict.fromkeys(("patient", "site", "label", "reason", "age"), TEXT))))
+@given(
+    rows=st.lists(
+        st.fixed_dictionaries(
+            {"label": TEXT.map(label_of), **dict.fromkeys(("patient", "site", "reason", "age", "image"), TEXT)}
+        )
+    )
+)
 def test_it_comes_back_from_disk(rows: list[dict[str, str]], tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("manifest")
     before = manifest(rows or [{}], folder)
@@ -188,8 +195,9 @@ def test_no_object_a_row_is_kept(tmp_path: Path) -> None:
     frame["status"], frame["phash"] = "ok", "f" * 64
     series = {f"{i:012x}": tuple(tmp_path / f"{i}" / f"{k}.dcm" for k in range(20)) for i in range(0, rows, 20)}
     before = Manifest(frame, series)
+    Manifest.load(before.save(tmp_path / "m.csv"))  # what is imported for it
     tracemalloc.start()
-    path = before.save(tmp_path / "m.csv")
+    path = before.save(tmp_path / "m.csv", force=True)
     after = Manifest.load(path)
     kept, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -197,3 +205,17 @@ def test_no_object_a_row_is_kept(tmp_path: Path) -> None:
     assert after.files == before.files
     assert kept < rows * 200, "bytes that Python holds; pandas has the cells as one text a column"
     assert peak < 40e6
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.json"])
+def test_a_label_that_a_person_wrote_as_uncertain_is_none(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    m = manifest(
+        [{"label": "benign"}, {"label": "Unknown", "notes": "seen"}, {"label": " cyst; benign;"}, {"label": "-"}]
+    )
+    after = Manifest.load(m.save(tmp_path / name))
+    assert after.frame.label.tolist() == ["benign", "", "benign;cyst", ""]
+    assert after.frame.notes.tolist() == ["", "seen; uncertain label: Unknown", "", ""]
+    assert f"{name}: 1 uncertain labels: those scans stay unlabelled" in capsys.readouterr().out
+    assert after.classes == ["benign", "cyst"]
