@@ -1,4 +1,4 @@
-"""Shortcuts: whether what should not tell a scan's label or site (its size, its border, its file) does."""
+"""Shortcuts: whether what should not tell a scan's label or site (its size, its border, its file, callipers) does."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from medtl.measures.intervals import auroc, bootstrap_auroc, percentile_interval
+from medtl.scans.burned_in import find_overlay
 from medtl.scans.scan import Scan
 
 #: What `features_of` measures, none of which is a finding.
@@ -24,6 +25,8 @@ FEATURES = (
     "border standard deviation",
     "corner mean",
     "share of pure black",
+    "burned-in text",
+    "burned-in callipers",
 )
 TOGETHER = "all together"
 WARN = 0.6
@@ -61,6 +64,7 @@ def features_of(scan: Scan, file_size: int) -> dict[str, float]:
     depth, rows, columns = scan.pixels.shape[:3]
     picture = scan.pixels[depth // 2]
     picture = picture.mean(axis=-1) if scan.colour else picture
+    overlay = find_overlay(scan)
     edge = max(1, round(0.02 * min(rows, columns)))
     border = np.concatenate(
         [picture[:edge].ravel(), picture[-edge:].ravel(), picture[:, :edge].ravel(), picture[:, -edge:].ravel()]
@@ -79,6 +83,8 @@ def features_of(scan: Scan, file_size: int) -> dict[str, float]:
         border.std(),
         np.mean([corner.mean() for corner in corners]),
         np.mean(picture <= picture.min()),
+        "text" in overlay,
+        "callipers" in overlay,
     )
     return dict(zip(FEATURES, (float(value) for value in values), strict=True))
 

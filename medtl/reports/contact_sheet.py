@@ -85,11 +85,9 @@ class Told:
                 f"{first.high:.2f}){more}."
             )
         if self.warns:
-            return f"Size, border, brightness and file size together tell {self.target} ({found})."
+            return f"Size, border, brightness, file size and what is burned in together tell {self.target} ({found})."
         if together.low > 0.5:
-            return (
-                f"Size, border, brightness and file size tell {self.target} a little, too little to warn of ({found})."
-            )
+            return f"Size, border, brightness and file size tell {self.target} a little, not enough to warn ({found})."
         return f"Size, border, brightness and file size do not tell {self.target} ({found})."
 
 

@@ -116,6 +116,9 @@ def test_features_are_what_they_are_called():
     assert found["border mean"] == 7 and found["border standard deviation"] == 0
     assert found["corner mean"] == pytest.approx((7 * (72 - 40) + 20 * 40) / 72, rel=1e-5)
     assert found["share of pure black"] == pytest.approx(border / 20000)
+    assert found["burned-in text"] == found["burned-in callipers"] == 0
+    pixels[0, 40:49, 60] = pixels[0, 44, 56:65] = 250.0
+    assert features_of(Scan(pixels), 5000)["burned-in callipers"] == 1
 
 
 def test_features_of_a_colour_volume_are_of_its_middle_slice():
