@@ -274,6 +274,15 @@ def test_a_run_cut_off_lacks_slices_of_its_last_volume_only(phantom: Phantom) ->
     assert "slices 4 to 5 of 5 are missing" in stacks[2].problem
 
 
+def test_a_volume_of_few_slices_is_refused_though_they_are_even(phantom: Phantom) -> None:
+    datasets = [dataset for time in range(3) for dataset in phantom.stack(9, modality="MR", first=1 + 9 * time)][:-6]
+    assert stacks_of(datasets)[2].problem.startswith("slices 4 to 9 of 9 are missing, where the rest of the series has")
+    echoes = [*phantom.stack(5, EchoTime=2.0, modality="MR"), *phantom.stack(4, EchoTime=4.0, modality="MR", first=6)]
+    first, second = stacks_of(echoes)
+    assert not first.problem and second.problem.startswith("slice 5 of 5 is missing, where the rest of the series has")
+    assert second.notes == ("missing slices: 5 of 5",)
+
+
 def test_a_missing_slice_is_named(phantom: Phantom, save: Save) -> None:
     datasets = phantom.stack(20)
     del datasets[13]
