@@ -1,49 +1,42 @@
-"""One DICOM file's header: found by `dicom_walk`, decoded field by field when asked for, as pydicom decodes it."""
+"""One DICOM header: found by `dicom_walk`, decoded field by field when asked for, as pydicom decodes it."""
 
 from __future__ import annotations
 
-import math
-import zlib
-from collections.abc import Callable, Iterator
-from io import FileIO
-from pathlib import Path
-from struct import Struct, unpack
-from typing import Any, BinaryIO
+from collections.abc import Iterator
+from typing import Any
 
 from medtl.errors import ScanError
+from medtl.scans.dicom_values import (
+    DECODERS,
+    KEYS,
+    PADDING,
+    TABLES,
+    VRS,
+    in_character_set,
+    names,
+    parts,
+    private_vr,
+    python_encodings,
+)
 from medtl.scans.dicom_walk import (
     BIG,
-    BIG_ENDIAN,
     DAMAGED,
     DEEPEST,
-    DEFLATED,
     IMPLICIT,
     LITTLE,
     LONG,
     SHORT,
     UNDEFINED,
     Layout,
-    Layouts,
     Order,
-    begins_at,
     is_vr,
-    layout_of,
     past,
     walk,
 )
 from medtl.scans.quiet import without_warnings
-from medtl.scans.sniff import is_dicom
-from medtl.scans.source import GZIP, LARGE, RATIO, open_scan
 
-FIRST = 1 << 16  # bytes read at first; the header of a CT, an MR or a radiograph has 2,000 to 20,000
-LONGEST = 1 << 26  # bytes read at most in search of the pixels; an enhanced CT of 10,000 frames has 20 million
-PADDING = " \0"
 EXPLICIT = "1.2.840.10008.1.2.1"
-CUT_OFF = "the file is cut off: its pixels end before they should, copy or export it again"
-UNREADABLE = "the file cannot be read: ask for permission to read it"
 NO_PIXELS = "the file ends before its pixels begin: it is cut off, copy or export it again"
-
-_layouts = Layouts()
 
 
 class Elements:
@@ -72,7 +65,7 @@ class Elements:
         """`where`: key -> offset in `data`, as `dicom_walk.walk` notes it."""
         self._data, self._where, self._order, self.implicit = data, where, order, implicit
         self._parent, self._layout, self.size = parent, layout, size
-        self._keys, self._decoders = _KEYS[order.little], _DECODERS[order.little]
+        self._keys, self._decoders = KEYS[order.little], DECODERS[order.little]
         self._simple: dict[int, Any] = {} if layout is None else layout.simple
         self._depth: int = parent._depth + 1 if parent else 0
         self._cached: dict[int, list[Elements]] | None = None
@@ -93,7 +86,7 @@ class Elements:
             try:
                 value = decode(self._data[start:end])
             except UnicodeError:  # beyond ASCII
-                value = _parts(self._text(self._data[start:end]), decode is _names)
+                value = parts(self._text(self._data[start:end]), decode is names)
             return default if value is None else value
         at = self._where.get(key)
         if at is None:
@@ -242,7 +235,7 @@ class Elements:
             return "UN"
         tag = self._order.key(key)
         group, element = tag >> 16, tag & 0xFFFF
-        vr = "" if group % 2 else _VRS[tag]
+        vr = "" if group % 2 else VRS[tag]
         if vr:
             return vr
         if length == UNDEFINED:
@@ -253,7 +246,7 @@ class Elements:
             return "UN"
         if 0x10 <= element <= 0xFF:
             return "LO"
-        return _private_vr(tag, self.get((group, element >> 8)))
+        return private_vr(tag, self.get((group, element >> 8)))
 
     def _raw(self, start: int, length: int) -> bytes:
         if length == UNDEFINED:
@@ -273,8 +266,8 @@ class Elements:
         try:
             found = decode(value)
         except UnicodeError:
-            return _parts(self._text(value), decode is _names)
-        if vr == "SS" and isinstance(found, list) and found[0] < 0 and self._order.key(key) in _TABLES:
+            return parts(self._text(value), decode is names)
+        if vr == "SS" and isinstance(found, list) and found[0] < 0 and self._order.key(key) in TABLES:
             found[0] += 65536  # how many entries there are has no sign
         return found
 
@@ -282,7 +275,7 @@ class Elements:
         """Text that may be in the file's own character set."""
         if value.isascii() and b"\x1b" not in value:
             return value.decode("ascii")
-        return _in_character_set(value, self._encodings())
+        return in_character_set(value, self._encodings())
 
     def _signed(self) -> bool:
         """Whether the pixels are, as this item says, or else what it lies in."""
@@ -299,7 +292,7 @@ class Elements:
         level: Elements | None = self
         while level is not None:
             if "SpecificCharacterSet" in level:
-                return _python_encodings(level.get("SpecificCharacterSet"))
+                return python_encodings(level.get("SpecificCharacterSet"))
             level = level._parent
         return ["iso8859"]
 
@@ -327,324 +320,3 @@ class Elements:
             reached, _ = walk(data, at, stop, order, implicit, where, self._depth + 1)
             at = reached + 8 if size == UNDEFINED else stop
             yield Elements(data, where, order, implicit, self)
-
-
-def read_elements(path: str | Path, pixels: bool = False) -> Elements:
-    """Read a DICOM file's header, and with `pixels` its pixel data as they are stored.
-
-    Raises:
-        ScanError: it is no DICOM; it is not there, or cannot be read; with `pixels`, it is cut off.
-    """
-    file, start = open_dicom(path)
-    with file:
-        try:
-            elements = parse(file, start)
-            if pixels:
-                elements._pixels = _pixels(elements, file)
-        except OSError as error:
-            raise ScanError(UNREADABLE) from error
-        return elements
-
-
-def open_dicom(path: str | Path) -> tuple[BinaryIO, bytes]:
-    """Open a file, unpacked where it lies in an archive or is packed itself, and read its first bytes."""
-    file: Any
-    try:
-        file = FileIO(path)
-        start = file.read(FIRST)
-        if start[:2] != GZIP:
-            return file, start
-        file.close()
-    except (OSError, ValueError):
-        pass  # it may lie in an archive; or else what is wrong is said there
-    file = open_scan(path)
-    try:
-        return file, file.read(FIRST)
-    except OSError as error:
-        file.close()
-        raise ScanError(UNREADABLE) from error
-
-
-def parse(file: BinaryIO, start: bytes) -> Elements:
-    """The header of an open file that begins with `start`; little more is read of it than that.
-
-    Raises:
-        ScanError: it is no DICOM, or makes no sense.
-    """
-    if start[128:132] != b"DICM" and not is_dicom(start):
-        raise ScanError("not a DICOM file")
-    size = file.seek(0, 2)
-    data, layout = start, _layouts.find(start, size)
-    if layout is None:
-        layout = layout_of(data, size)
-        if layout is not None:
-            _layouts.keep(data, size, layout)
-    while layout is None:
-        file.seek(0)
-        data = file.read(len(data) * 4)
-        layout = layout_of(data, size if len(data) < LONGEST else len(data))
-    if layout.syntax == DEFLATED:
-        data, layout = _inflated(file, data)
-        size = len(data)
-    return Elements(data, layout.where, layout.order, layout.implicit, layout=layout, size=size)
-
-
-def _inflated(file: BinaryIO, data: bytes) -> tuple[bytes, Layout]:
-    """The header of a deflated file, and as much of its inflated data as it takes."""
-    begin, most = begins_at(data), FIRST
-    file.seek(begin)
-    packed = file.read()
-    while True:
-        inflated = _inflate(packed, most)
-        whole = data[:begin] + inflated
-        more = len(inflated) == most and most < LONGEST
-        layout = layout_of(whole, len(whole) + more, begin)
-        if layout is not None:
-            return whole, layout
-        most *= 4
-
-
-def _inflate(packed: bytes, most: int) -> bytes:
-    try:
-        return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, most)
-    except zlib.error as error:
-        raise ScanError(DAMAGED) from error
-
-
-def _pixels(elements: Elements, file: BinaryIO) -> bytes | None:
-    """The pixel data of an open file whose header was read; None where it is no picture."""
-    place = elements.pixels_at
-    if place is None:
-        return None
-    start, length, _ = place
-    data, layout = elements._data, elements._layout
-    assert layout is not None
-    if layout.syntax == DEFLATED:
-        begin = begins_at(data)
-        packed_size = file.seek(0, 2) - begin
-        most = max(LARGE, RATIO * packed_size) if length is None else start + length - begin
-        if most > max(LARGE, RATIO * packed_size):
-            raise ScanError(CUT_OFF)
-        file.seek(begin)
-        rest = _inflate(file.read(), max(1, most))[start - begin :]
-    elif elements.size <= len(data):
-        rest = data[start:] if length is None else data[start : start + length]
-    elif length is not None and start + length > elements.size:
-        raise ScanError(CUT_OFF)
-    else:
-        file.seek(start)
-        rest = file.read(elements.size - start if length is None else length)
-    if length is not None:
-        if len(rest) < length:
-            raise ScanError(CUT_OFF)
-        return rest
-    end = past(rest, 0, len(rest), layout.order, layout.implicit, 1)
-    if end > len(rest) or layout.order.bare(rest, 0)[0] not in (layout.order.item, layout.order.sequence_end):
-        raise ScanError(CUT_OFF)
-    return rest[: end - 8]
-
-
-def refuse_cut_off(elements: Elements, file: BinaryIO) -> None:
-    """Follow the pixel data to its end, without reading it.
-
-    Raises:
-        ScanError: the file ends before its pixels do.
-    """
-    place = elements.pixels_at
-    if place is None:
-        raise ScanError(NO_PIXELS)
-    at, length, _ = place
-    if elements.syntax == DEFLATED:
-        return  # its pixels are inside a compressed stream: reading them tells
-    if length is not None:
-        if at + length > elements.size:
-            raise ScanError(CUT_OFF)
-        return
-    order = elements._order
-    while True:  # fragments, up to the delimiter
-        if at + 8 <= len(elements._data):
-            item = elements._data[at : at + 8]
-        else:
-            file.seek(at)
-            item = file.read(8)
-        if len(item) < 8:
-            raise ScanError(CUT_OFF)
-        key, length = order.bare(item, 0)
-        if key == order.sequence_end:
-            return
-        if key != order.item:
-            raise ScanError(CUT_OFF)
-        at += 8 + length
-
-
-# --- values ---------------------------------------------------------------------------------------------------------
-
-
-def _parts(text: str, names: bool = False) -> Any:
-    """One value, or several, without their padding; nor the "=" for ways of writing a name that are left out."""
-    found = [part.strip(PADDING) for part in text.split("\\")] if "\\" in text else text.strip(PADDING)
-    if names:
-        found = [part.rstrip("=") for part in found] if isinstance(found, list) else found.rstrip("=")
-    return found or None
-
-
-def _letters(value: bytes) -> Any:
-    if b"\x1b" in value:  # what follows is in another character set
-        raise UnicodeError
-    return _parts(value.decode("ascii"))
-
-
-def _names(value: bytes) -> Any:
-    if b"\x1b" in value:
-        raise UnicodeError
-    return _parts(value.decode("ascii"), names=True)
-
-
-def _codes(value: bytes) -> Any:
-    text = value.decode("latin-1").strip(PADDING)
-    if "\\" in text:
-        return [part.strip(PADDING) for part in text.split("\\")]
-    return text or None
-
-
-def _address(value: bytes) -> str | None:
-    return value.decode("latin-1").rstrip(PADDING) or None
-
-
-def _decimal(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
-
-
-def _integer(text: str) -> float:
-    try:
-        return int(text)
-    except ValueError:
-        number = _decimal(text)
-        return int(number) if number.is_integer() else math.nan
-
-
-def _decimals(value: bytes) -> Any:
-    try:  # nearly always
-        return [float(part) for part in value.split(b"\\")] if b"\\" in value else float(value)
-    except ValueError:
-        found = _codes(value)
-        return [_decimal(part) for part in found] if isinstance(found, list) else found and _decimal(found)
-
-
-def _integers(value: bytes) -> Any:
-    try:
-        return int(value)
-    except ValueError:
-        found = _codes(value)
-        return [_integer(part) for part in found] if isinstance(found, list) else found and _integer(found)
-
-
-def _numbers(sign: str, kind: str) -> Callable[[bytes], Any]:
-    one = Struct(sign + kind)
-    size, unpack_one = one.size, one.unpack
-
-    def decode(value: bytes) -> Any:
-        if len(value) == size:
-            return unpack_one(value)[0]
-        count = len(value) // size
-        if not count or count * size != len(value):
-            return None
-        return list(unpack(f"{sign}{count}{kind}", value))
-
-    return decode
-
-
-def _tags(sign: str) -> Callable[[bytes], Any]:
-    numbers = _numbers(sign, "H")
-
-    def decode(value: bytes) -> Any:
-        if not value or len(value) % 4:
-            return None
-        halves = numbers(value)
-        tags = [group << 16 | element for group, element in zip(halves[::2], halves[1::2], strict=True)]
-        return tags[0] if len(tags) == 1 else tags
-
-    return decode
-
-
-def _decoders(sign: str) -> dict[str, Callable[[bytes], Any]]:
-    kinds = {"FD": "d", "FL": "f", "SL": "i", "SS": "h", "SV": "q", "UL": "I", "US": "H", "UV": "Q"}
-    return {
-        **dict.fromkeys(("AE", "AS", "CS", "DA", "DT", "TM", "UI"), _codes),
-        **dict.fromkeys(("LO", "SH", "UC"), _letters),
-        "PN": _names,
-        **{vr: _numbers(sign, kind) for vr, kind in kinds.items()},
-        "AT": _tags(sign),
-        "DS": _decimals,
-        "IS": _integers,
-        "UR": _address,
-    }
-
-
-_DECODERS = {True: _decoders("<"), False: _decoders(">")}
-_TABLES = frozenset((0x00281101, 0x00281102, 0x00281103, 0x00283002))  # descriptors of lookup tables
-
-
-def _in_character_set(value: bytes, encodings: list[str]) -> str:
-    from pydicom.charset import decode_bytes
-    from pydicom.values import TEXT_VR_DELIMS
-
-    with without_warnings:
-        try:
-            return decode_bytes(value, encodings, TEXT_VR_DELIMS)
-        except (LookupError, ValueError):
-            return value.decode("latin-1")
-
-
-def _python_encodings(named: Any) -> list[str]:
-    from pydicom.charset import convert_encodings
-
-    with without_warnings:
-        try:
-            return convert_encodings(named)
-        except (LookupError, TypeError, ValueError):  # a field that is damaged
-            return ["iso8859"]
-
-
-class _Keys(dict[str | tuple[int, int], int]):
-    """Keyword or (group, element) -> key, looked up in the standard once."""
-
-    def __init__(self, order: Order) -> None:
-        self._order = order
-
-    def __missing__(self, name: str | tuple[int, int]) -> int:
-        from pydicom.datadict import tag_for_keyword
-
-        tag = tag_for_keyword(name) if isinstance(name, str) else name[0] << 16 | name[1]
-        self[name] = key = -1 if tag is None else self._order.key(tag)
-        return key
-
-
-class _Vrs(dict[int, str]):
-    """Tag -> VR of the standard, "" where it has none."""
-
-    def __missing__(self, tag: int) -> str:
-        from pydicom.datadict import dictionary_VR
-
-        try:
-            vr = dictionary_VR(tag)
-        except KeyError:
-            return ""
-        self[tag] = str(vr)
-        return self[tag]
-
-
-_KEYS = {True: _Keys(LITTLE), False: _Keys(BIG_ENDIAN)}
-_VRS = _Vrs()
-
-
-def _private_vr(tag: int, creator: Any) -> str:
-    from pydicom.datadict import private_dictionary_VR
-
-    try:
-        return str(private_dictionary_VR(tag, creator)) if isinstance(creator, str) else "UN"
-    except KeyError:
-        return "UN"

@@ -13,16 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from medtl.errors import ScanError
-from medtl.scans.dicom_elements import (
-    CUT_OFF,
-    NO_PIXELS,
-    UNREADABLE,
-    Elements,
-    open_dicom,
-    parse,
-    read_elements,
-    refuse_cut_off,
-)
+from medtl.scans.dicom_elements import NO_PIXELS, Elements
+from medtl.scans.dicom_file import CUT_OFF, UNREADABLE, open_dicom, parse, read_elements, refuse_cut_off
 from medtl.scans.dicom_place import Plane, planes_of
 
 __all__ = ["CUT_OFF", "KINDS", "NO_PIXELS", "Elements", "Header", "kind_of", "read_elements", "read_header"]

@@ -13,8 +13,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels import apply_voi
 from pydicom.uid import ExplicitVRLittleEndian
 
-from medtl.scans.dicom_elements import read_elements
 from medtl.scans.dicom_facts import facts
+from medtl.scans.dicom_header import read_elements
 from medtl.scans.dicom_pixels import real_values
 from medtl.scans.read import read_scan
 

@@ -336,7 +336,7 @@ def test_wherever_the_first_read_ends(monkeypatch: pytest.MonkeyPatch, name: str
     size = (FILES / name).stat().st_size
     around = whole.pixels_at[0] if whole.pixels_at and name != "image_dfl.dcm" else size
     for first in {*range(140, size, 41), *range(around - 20, around + 20)}:
-        monkeypatch.setattr("medtl.scans.dicom_elements.FIRST", first)
+        monkeypatch.setattr("medtl.scans.dicom_file.FIRST", first)
         elements = read_elements(FILES / name, pixels=True)
         assert list(elements) == list(whole) and elements.pixels_at == whole.pixels_at, first
         assert not elements.pixels_at or elements.pixel_bytes() == whole.pixel_bytes()

@@ -19,7 +19,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
 from medtl.errors import ScanError
 from medtl.scans.dicom_codecs import frames_of
-from medtl.scans.dicom_elements import read_elements
+from medtl.scans.dicom_header import read_elements
 from medtl.scans.dicom_pixels import real_values, rounding
 from medtl.scans.read import read_scan
 
