@@ -8,7 +8,9 @@ and gives the numbers to quote. Letters count whoever put them there: a marker o
 `small_mark` is a drawn sign of about 5 pixels (a probe's logo in a corner, an arrow, a box): it is neither counted as
 clean nor as text; how many of them are found is its own column.
 
-Besides: brain volumes, blood cells and the DICOM series, where nothing is burned in and any alarm is false.
+Besides: all Polish ultrasound, brain volumes (which are not looked at) and blood cells, where nothing is burned in and
+any alarm is false. One number of the rule, how high a lone glyph on noisy ground must be, was raised after 6 Polish
+pictures of patients of the second half had alarmed; so of the Polish pictures, no share of alarms is held out.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from medtl.scans import read  # noqa: E402
 from medtl.scans.burned_in import find_overlay  # noqa: E402
 
 DATA = HERE.parent.parent / "shared" / "data"
-CLEAN = (("brain-mr", "*.nii.gz"), ("cells/barcelona", "*.jpg"), ("cells/jiangxi", "*"), ("cells/cellavision", "*"))
+CLEAN = ("ultrasound/poland", "brain-mr", "cells/barcelona", "cells/jiangxi", "cells/cellavision")
+MOST = 200  # drawn of each
 
 
 def main() -> None:
@@ -47,9 +50,9 @@ def main() -> None:
     print(f"\n{each:.1f} ms a picture, with reading it\n")
     draw = random.Random(0)
     clean = []
-    for folder, pattern in CLEAN:
-        files = sorted((DATA / folder).glob(pattern))
-        files = draw.sample(files, min(len(files), 150))
+    for folder in CLEAN:
+        files = sorted(file for file in (DATA / folder).iterdir() if file.suffix != ".csv")
+        files = draw.sample(files, min(len(files), MOST))
         alarms = sum(find_overlay(read(file)) != "" for file in files)
         clean.append([folder, str(len(files)), str(alarms)])
     print(markdown(["nothing is burned in", "scans", "alarms"], clean))
