@@ -12,6 +12,7 @@ import numpy as np
 
 from medtl.errors import ScanError
 from medtl.scans.layout import CUT_OFF, EMPTY, VECTORS
+from medtl.scans.quiet import Together, without_warnings
 from medtl.scans.scan import Scan, finite_float32
 from medtl.scans.sniff import ENOUGH, is_nifti, is_pair
 from medtl.scans.source import open_scan, start_of
@@ -92,13 +93,27 @@ def chosen(volume: int | None, n_volumes: int) -> int:
 
 
 @contextmanager
+def _without_remarks() -> Iterator[None]:
+    from nibabel.imageglobals import logger
+
+    before, logger.disabled = logger.disabled, True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+_silence = Together(_without_remarks)  # nibabel prints what it mends; what matters is an error
+
+
+@contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     """A nibabel image whose voxels are still in the file; whatever nibabel raises is said in one sentence."""
     start = start_of(path, ENOUGH)
     if not (is_nifti(start) or is_pair(start)):
         raise ScanError("not a NIfTI file")
     try:
-        with open_scan(path) as header:
+        with without_warnings, _silence, open_scan(path) as header:
             if is_nifti(start):
                 yield _image(start, header, header)
                 return

@@ -19,6 +19,7 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
 JPEGS = {6, 7, 33003, 33005, 33007, 34712}  # compressions that are decoded to RGB
 UNCOMPRESSED = 1
 ORIENTATION = 274
+DAMAGED = "the picture is cut off or damaged: copy or save it again"
 
 
 def tiff_pixels(file: BinaryIO) -> tuple[np.ndarray, int]:
@@ -34,6 +35,7 @@ def tiff_pixels(file: BinaryIO) -> tuple[np.ndarray, int]:
         ScanError: pages of several sizes, several channels that are no colours, colours for printing, or more pixels
             than may be.
     """
+    _refuse_circle(file)
     size = file.seek(0, io.SEEK_END)
     file.seek(0)
     with tifffile.TiffFile(file) as opened:
@@ -49,12 +51,35 @@ def tiff_pixels(file: BinaryIO) -> tuple[np.ndarray, int]:
         return _upright(pixels, int(turn.value) if turn else 1), bits
 
 
+def _refuse_circle(file: BinaryIO) -> None:
+    """Follow the pages once around: tifffile would go on for ever where a page's next one is one before it."""
+    start = file.read(16)
+    order: Any = "little" if start[:1] == b"I" else "big"
+    big = 43 in start[2:4]
+    count_size, entry_size, offset_size = (8, 20, 8) if big else (2, 12, 4)
+    offset = int.from_bytes(start[8:16] if big else start[4:8], order)
+    seen = set()
+    while offset:
+        if offset in seen:
+            raise ScanError(DAMAGED)
+        seen.add(offset)
+        file.seek(offset)
+        count = file.read(count_size)
+        file.seek(entry_size * int.from_bytes(count, order), io.SEEK_CUR)
+        following = file.read(offset_size)
+        offset = int.from_bytes(following, order) if len(following) == offset_size else 0
+
+
 def _refuse(page: Any, series: list[Any], size: int) -> None:
     if page.imagewidth * page.imagelength > 2 * (Image.MAX_IMAGE_PIXELS or 0):
         raise ScanError("the picture is larger than 178 million pixels: save it smaller")
-    promised = sum(int(one.nbytes) for one in series)
-    if promised > (size if page.compression == UNCOMPRESSED else max(LARGE // 4, RATIO * size)):
-        raise ScanError("the picture is cut off or damaged: copy or save it again")
+    promised = sum(int(one.size) for one in series) * int(page.bitspersample) // 8
+    packed = page.compression != UNCOMPRESSED
+    if promised > (max(LARGE // 4, RATIO * size) if packed else size):
+        raise ScanError(DAMAGED)
+    n_parts = int(np.prod(page.chunked, dtype=object))
+    if packed and n_parts > len(page.dataoffsets):  # tifffile would look for each of millions
+        raise ScanError(DAMAGED)
     decoded = page.photometric == YCBCR and page.compression in JPEGS
     if page.photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE) and not decoded:
         raise ScanError("the TIFF file has colours for printing or measuring: save it in RGB or grey")
@@ -88,8 +113,8 @@ def _meant(values: np.ndarray, page: Any) -> tuple[np.ndarray, int]:
         values = ~values if values.dtype == bool else values.dtype.type(2**bits - 1) - values
     if values.dtype == bool:
         return values.astype(np.uint8) * np.uint8(255), 8
-    if page.samplesperpixel > 1:
-        values = values[..., :3] if page.samplesperpixel >= 3 else values[..., 0]
+    if values.ndim == 4:
+        values = values[..., :3] if values.shape[-1] >= 3 else values[..., 0]
     return values, bits
 
 
