@@ -82,7 +82,7 @@ class Told:
             first = warned[0]
             return (
                 f"What should not tell {self.target} does: {first.name} (AUROC {first.auroc:.2f}, {first.low:.2f} to "
-                f"{first.high:.2f}){more}."
+                f"{first.high:.2f}){more}; all together {together.auroc:.2f}."
             )
         if self.warns:
             return f"Size, border, brightness, file size and what is burned in together tell {self.target} ({found})."

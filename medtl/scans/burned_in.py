@@ -12,6 +12,7 @@ from medtl.scans.scan import Scan
 
 MEASURED = {"CT", "MR", "PT", "NM"}  # their values are measurements: nobody writes on them but in a secondary capture
 SIDE = 400  # pictures of twice this length and more are shrunk by a whole factor: strokes are 1 to 6 pixels wide then
+SMALLEST = 32  # rows and columns of a picture on which anyone writes
 HEIGHTS = (5, 24)  # rows of a glyph
 CROSS = 0.15  # contrast of all four arms of a calliper's cross with all four corners between them
 ROWS = ((1, 7, 0.15, 3), (1, 7, 0.25, 2), (1, 5, 0.2, 2), (5, 5, 0.3, 2))  # opening (rows, columns), contrast, glyphs
@@ -35,7 +36,7 @@ def find_overlay(scan: Scan) -> str:
     picture = scan.pixels[len(scan.pixels) // 2]
     in_colour = scan.colour and np.mean(np.ptp(picture, axis=-1) > 0.05 * max(float(picture.max()), 1e-6)) > 0.25
     grey = _grey(picture, int(scan.header.get("bits") or 0))
-    if min(grey.shape) < 32 or not np.isfinite(grey).all():
+    if min(grey.shape) < SMALLEST or not np.isfinite(grey).all():
         return ""
     crosses = _crosses(grey)
     text = _has_row(grey, crosses) or (not in_colour and _has_lone_glyph(grey, crosses))
@@ -48,6 +49,8 @@ def _grey(picture: np.ndarray, bits: int) -> np.ndarray:
     step = max(1, max(grey.shape) // SIDE)
     rows, columns = (side // step * step for side in grey.shape)
     grey = grey[:rows, :columns].reshape(rows // step, step, columns // step, step).mean(axis=(1, 3), dtype=np.float32)
+    if min(grey.shape) < SMALLEST:
+        return grey
     low, high = float(grey.min()), float(grey.max())
     if bits == 8 and low >= 0 and high <= 255:
         low, high = 0.0, 255.0

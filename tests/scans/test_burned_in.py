@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
@@ -100,9 +102,23 @@ def test_an_even_or_broken_picture_says_nothing(value):
     assert find_overlay(Scan(np.full((1, 64, 64), value, np.float32), None, "US")) == ""
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 5, 300), (1, 0, 0)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 5, 300), (1, 7, 9000), (1, 40, 9000), (1, 0, 0)])
 def test_tiny_pictures_say_nothing(shape):
     assert find_overlay(Scan(np.ones(shape, np.float32), None, "US")) == ""
+
+
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 90), st.integers(1, 900)),
+    values=st.lists(st.floats(width=32), min_size=1, max_size=50),
+    colour=st.booleans(),
+    bits=st.sampled_from([None, 8, 16]),
+)
+@settings(max_examples=60, deadline=None)
+def test_whatever_the_pixels_it_answers(shape, values, colour, bits):
+    pixels = np.resize(np.array(values, np.float32), (*shape, 3) if colour else shape)
+    with np.errstate(all="ignore"):
+        answer = find_overlay(Scan(pixels, None, "US", header={"bits": bits}))
+    assert answer in ("", "text", "callipers", "text and callipers")
 
 
 @pytest.mark.parametrize("sides", [(1, 5), (1, 7), (5, 5), (7, 7)])
