@@ -54,7 +54,7 @@ def decoded(data: bytes, layout: Layout, syntax: str, offsets: Any = None) -> tu
     decode = DECODERS.get(syntax)
     if decode is None:
         raise ScanError(f"the picture is stored as {_name(syntax)}, which is not read: export it uncompressed")
-    values, found = None, layout
+    values, found, first = None, layout, layout
     for number, frame in enumerate(frames_of(data, layout.frames, offsets)):
         try:
             picture, found = decode(frame, layout)
@@ -69,7 +69,9 @@ def decoded(data: bytes, layout: Layout, syntax: str, offsets: Any = None) -> tu
         if layout.frames == 1:
             return picture[None], found
         if values is None:
-            values = np.empty(layout.shape, picture.dtype)
+            values, first = np.empty(layout.shape, picture.dtype), found
+        if found != first or picture.dtype != values.dtype:
+            raise ScanError("its frames are stored with different depths: export the picture again")
         values[number] = picture
     if values is None:
         raise ScanError(FRAMES)
@@ -86,10 +88,10 @@ def frames_of(data: bytes, count: int, offsets: Any = None) -> Iterator[bytes]:
     if len(fragments) < 2:
         raise ScanError(CUT_OFF)
     (_, first, size), *fragments = fragments
-    if count == 1:
-        starts = [0]
-    elif len(fragments) == count:
+    if len(fragments) == count:
         starts = list(range(count))
+    elif count == 1:
+        starts = _by_content(data, fragments) or [0]
     else:
         starts = _by_table(data, first, size, fragments, count, offsets) or _by_content(data, fragments)
     if len(starts) != count:
@@ -116,7 +118,9 @@ def _by_table(
     data: bytes, first: int, size: int, fragments: list[tuple[int, int, int]], count: int, offsets: Any
 ) -> list[int]:
     """The fragments with which frames begin, as the table of offsets has them; [] where it has no sound ones."""
-    if isinstance(offsets, bytes) and len(offsets) == 8 * count:
+    if isinstance(offsets, list) and len(offsets) == count:
+        table = offsets
+    elif isinstance(offsets, bytes) and len(offsets) == 8 * count:
         table = list(unpack_from(f"<{count}Q", offsets))
     elif size == 4 * count:
         table = list(unpack_from(f"<{count}I", data, first))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import pydicom
-
 from medtl.errors import ScanError
 
 KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
@@ -143,17 +141,15 @@ def pixel_bytes(elements: Any) -> bytes:
     return bytes(elements.get(pixel_keyword(elements)) or b"")
 
 
-def syntax_of(elements: Any) -> pydicom.uid.UID:
-    """The transfer syntax; the one that the file is written in, where it names none."""
-    if hasattr(elements, "transfer_syntax"):
-        return pydicom.uid.UID(elements.transfer_syntax)
+def syntax_of(elements: Any) -> str:
+    """The transfer syntax UID; that of how the file is written, where it names none."""
+    if hasattr(elements, "syntax"):
+        return str(elements.syntax)
     named = getattr(elements, "file_meta", {}).get("TransferSyntaxUID")
     if named:
-        return pydicom.uid.UID(named)
+        return str(named)
     implicit, little = elements.original_encoding
-    if implicit:
-        return pydicom.uid.ImplicitVRLittleEndian
-    return pydicom.uid.ExplicitVRBigEndian if little is False else pydicom.uid.ExplicitVRLittleEndian
+    return "1.2.840.10008.1.2" + ("" if implicit else ".2" if little is False else ".1")
 
 
 def is_little(elements: Any) -> bool:

@@ -44,6 +44,7 @@ from medtl.scans.dicom_tables import look_up, palette, table_of
 
 __all__ = ["photometric", "real_values", "rounding", "slope_of", "stored_range"]
 
+PLAIN = ("1.2.840.10008.1.2", *(f"1.2.840.10008.1.2.{number}" for number in ("1", "1.99", "2")))  # not compressed
 EXACT = 2**24  # whole numbers up to here are whole numbers in float32
 BEYOND = "its values are larger than 32-bit floating point holds: export it with other units"
 
@@ -142,13 +143,22 @@ def _stored(elements: Any, path: str | Path) -> tuple[np.ndarray, Layout]:
     data = pixel_bytes(elements)
     refuse_impossible(layout, len(data))
     syntax = syntax_of(elements)
-    if syntax.is_encapsulated or syntax in ("1.2.840.10008.1.2.1.98", "1.2.840.10008.1.2.8.1"):
-        values, made = decoded(data, layout, str(syntax), elements.get("ExtendedOffsetTable"))
+    if syntax not in PLAIN:
+        values, made = decoded(data, layout, syntax, elements.get("ExtendedOffsetTable"))
+    elif _is_in_fragments(elements):
+        raise ScanError("the header does not say how its pixels are compressed: export the picture uncompressed")
     else:
         little = is_little(elements)
         swapped = not little and layout.allocated <= 8 and _is_word(elements, path)
         values, made = native(data, layout, little, swapped)
     return without_unused_bits(values, made), replace(layout, photometric=made.photometric)
+
+
+def _is_in_fragments(elements: Any) -> bool:
+    """Whether the pixels lie as compressed ones do, whatever the transfer syntax says."""
+    if hasattr(elements, "pixels_at"):
+        return elements.pixels_at is not None and elements.pixels_at[1] is None
+    return any(elements[keyword].is_undefined_length for keyword in ("PixelData",) if keyword in elements)
 
 
 def _is_word(elements: Any, path: str | Path) -> bool:

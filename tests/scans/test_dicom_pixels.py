@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pydicom.data
@@ -388,13 +390,44 @@ def test_frames_are_found_by_any_table_and_by_none(fragments: int, table: str) -
     assert [frame.rstrip(b"\0") for frame in found] == [frame.rstrip(b"\0") for frame in frames]
 
 
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2.1.98", "1.2.840.10008.1.2.8.1"])
+def test_frames_not_compressed_or_only_deflated_in_fragments(syntax: str) -> None:
+    grey = np.arange(24, dtype=np.uint16).reshape(2, 3, 4)
+    frames = [frame.tobytes() for frame in grey]
+    if syntax.endswith("8.1"):
+        packers = [zlib.compressobj(wbits=-15) for _ in frames]
+        frames = [pack.compress(frame) + pack.flush() for pack, frame in zip(packers, frames, strict=True)]
+    picture = a_picture(encapsulate(frames), NumberOfFrames=2)
+    picture.file_meta.TransferSyntaxUID = syntax
+    np.testing.assert_array_equal(real_values(picture, "")[0], grey)
+
+
+@pytest.mark.parametrize("syntax", ["201", "202", "203"])
+def test_high_throughput_jpeg_2000(syntax: str) -> None:
+    grey = np.random.default_rng(0).integers(0, 4096, (60, 50)).astype(np.uint16)
+    picture = a_picture(encapsulate([imagecodecs.htj2k_encode(grey)]), Rows=60, Columns=50, BitsStored=12)
+    picture.file_meta.TransferSyntaxUID = f"1.2.840.10008.1.2.4.{syntax}"
+    np.testing.assert_array_equal(real_values(picture, "")[0][0], grey)
+
+
+def test_frames_of_different_depths_are_refused() -> None:
+    grey = np.arange(12, dtype=np.uint16).reshape(3, 4)
+    deep, flat = imagecodecs.jpegls_encode(grey * 100), imagecodecs.jpegls_encode(grey.astype(np.uint8))
+    picture = a_picture(encapsulate([deep, flat]), NumberOfFrames=2)
+    picture.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.80"
+    with pytest.raises(ScanError, match="different depths"):
+        real_values(picture, "")
+
+
 def test_frames_that_do_not_divide_are_refused() -> None:
     data = encapsulate([b"\xff\xd8\xff1", b"\xff\xd8\xff2", b"3"], has_bot=False)
     with pytest.raises(ScanError, match="do not divide into the frames"):
         list(frames_of(data, 4))
     with pytest.raises(ScanError, match="cut off"):
         list(frames_of(data[:-3], 3))
-    assert list(frames_of(data, 1)) == [b"\xff\xd8\xff1\xff\xd8\xff23\0"]
+    with pytest.raises(ScanError, match="do not divide into the frames"):  # two pictures, and a header that says one
+        list(frames_of(data, 1))
+    assert list(frames_of(encapsulate([b"\xff\xd8\xff1", b"23"], has_bot=False), 1)) == [b"\xff\xd8\xff123"]
 
 
 @pytest.mark.parametrize(
@@ -425,6 +458,23 @@ def test_monochrome1_is_turned_about_the_headers_bits_not_the_codestreams() -> N
     dataset.PhotometricInterpretation, dataset.BitsStored, dataset.HighBit = "MONOCHROME1", 12, 11
     _, turn = real_values(dataset, WHEEL / "693_J2KI.dcm")
     assert turn == -1 + 2 * -1024
+
+
+def test_a_makers_own_transfer_syntax_is_refused() -> None:
+    dataset = pydicom.dcmread(WHEEL / "MR_small.dcm")
+    dataset.file_meta.TransferSyntaxUID = "1.2.840.113619.5.2"
+    with pytest.raises(ScanError, match=r"unknown transfer syntax.*export it uncompressed"):
+        real_values(dataset, WHEEL / "MR_small.dcm")
+
+
+def test_compressed_pixels_of_a_file_that_names_no_syntax_are_refused(tmp_path: Path) -> None:
+    content = (WHEEL / "MR_small_RLE.dcm").read_bytes()
+    content = content.replace(b"1.2.840.10008.1.2.5\0", b"1.2.840.10008.1.2.1\0")
+    (tmp_path / "picture.dcm").write_bytes(content)
+    with pytest.raises(ScanError, match="how its pixels are compressed"):
+        values(tmp_path / "picture.dcm")
+    with pytest.raises(ScanError, match="how its pixels are compressed"):
+        real_values(pydicom.dcmread(tmp_path / "picture.dcm"), tmp_path / "picture.dcm")
 
 
 def test_video_is_named_and_refused() -> None:
