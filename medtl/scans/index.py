@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, get_args
 
@@ -31,7 +32,7 @@ from medtl.scans.labels import (
 )
 from medtl.scans.looks import SCREENSHOT, Look, check_pixels, look_at
 from medtl.scans.manifest import COLUMNS, FACTS, Manifest, next_id
-from medtl.scans.privacy import keyed_hash
+from medtl.scans.privacy import key, keyed_hash
 from medtl.scans.series import stacks
 from medtl.scans.splits import assign_splits
 from medtl.scans.walk import Found, walk
@@ -197,12 +198,13 @@ def _looks_at(
     known = {found.path: cache.get(found.path, found.stamp, work.root) for found in files} if cache else {}
     fresh = [found.path for found in files if known.get(found.path) is None]
     new = iter(in_parallel(work, fresh, "Reading headers"))
+    hide = _Hide(keep_identifiers)
     looks: list[Look] = []
     stamps: dict[str, str] = {}
     for path, stamp in files:
         mine = known.pop(path, None)
         if mine is None:
-            mine = [_hidden(look, keep_identifiers) for look in next(new)]
+            mine = [hide(look) for look in next(new)]
             if cache:
                 cache.put(path, stamp, mine)
         stamps.update((file, stamp) for look in mine for file in look.files)
@@ -211,13 +213,23 @@ def _looks_at(
     return looks, stamps
 
 
-def _hidden(look: Look, keep_identifiers: bool) -> Look:
+class _Hide:
     """Identifiers hashed, as far as the user does not want them kept; `content` and `whole` become 12 hex digits."""
-    look = replace(look, content=keyed_hash(look.content, length=12), whole=keyed_hash(look.series, length=12))
-    if keep_identifiers:
-        return look
-    patient, study, series = (keyed_hash(getattr(look, name), prefix) for name, prefix in PREFIXES.items())
-    return replace(look, patient=patient, study=study, series=series)
+
+    def __init__(self, keep_identifiers: bool) -> None:
+        self._keep = keep_identifiers
+        self._secret = key()
+        self._named = lru_cache(maxsize=4096)(self._hash)
+
+    def __call__(self, look: Look) -> Look:
+        content, whole = self._hash(look.content, "", 12), self._named(look.series, "", 12)
+        if self._keep:
+            return replace(look, content=content, whole=whole)
+        patient, study, series = (self._named(getattr(look, role), prefix, 8) for role, prefix in PREFIXES.items())
+        return replace(look, content=content, whole=whole, patient=patient, study=study, series=series)
+
+    def _hash(self, text: str, prefix: str, length: int) -> str:
+        return keyed_hash(text, prefix, length, self._secret)
 
 
 def _set_aside_mask(look: Look) -> Look:

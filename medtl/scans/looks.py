@@ -82,11 +82,15 @@ def look_at(file: str, root: str) -> list[Look]:
     except UnicodeEncodeError:
         reason = "the file's name is not UTF-8: rename it"
         return [Look((file,), root, status="unreadable", reason=reason, content=repr(file))]
-    look = Look((file,), root)
+    from medtl.scans.dicom_header import header_of_part_10
+
     try:
-        return list(_looks_at(look, Path(file)))
+        header = header_of_part_10(file)
+        if header is not None:
+            return [_of_header(header, file, root)]
+        return list(_looks_at(Look((file,), root), Path(file)))
     except ScanError as error:
-        return [replace(look, status="unreadable", reason=str(error), content=_hash(file))]
+        return [Look((file,), root, status="unreadable", reason=str(error), content=_hash(file))]
 
 
 def _looks_at(look: Look, file: Path) -> Iterator[Look]:
@@ -97,7 +101,9 @@ def _looks_at(look: Look, file: Path) -> Iterator[Look]:
     if kind == "archive":
         yield from _look_into(look, file)
     elif kind == "dicom":
-        yield _look_at_dicom(look, file)
+        from medtl.scans.dicom_header import read_header
+
+        yield _of_header(read_header(file), str(file), look.root)
     elif kind == "arrays":
         from medtl.scans.arrays import array_rows
 
@@ -135,27 +141,30 @@ def _look_at_volumes(look: Look, file: Path) -> Iterator[Look]:
         yield part.noting(f"volume {volume + 1} of {number} in its file")
 
 
-def _look_at_dicom(look: Look, file: Path) -> Look:
-    from medtl.scans.dicom_header import read_header
-
-    header = read_header(file)
-    look = replace(
-        look,
-        content=header.sop_uid or _hash(str(file)),
+def _of_header(header: Header, file: str, root: str) -> Look:
+    status, reason, notes, planes = "ok", "", "", header.planes
+    if header.kind != "image":
+        article = "" if header.kind.startswith(("fiducials", "raw", "real-world")) else "a "
+        status, reason = "set aside", f"{article}{header.kind}, not an image"
+    elif header.burned_in:
+        notes = "burned in: the header says so"
+    if status == "ok" and "Secondary Capture" in header.sop_class:
+        reason = SCREENSHOT  # set aside where there are scans beside it
+    return Look(
+        files=(file,),
+        root=root,
+        kind="dicom",
+        status=status,
+        reason=reason,
+        content=header.sop_uid or _hash(file),
         patient=header.patient_id,
         study=header.study_uid,
         series=header.series_uid,
         modality=header.modality,
         manufacturer=header.manufacturer,
+        planes=planes if not reason and _makes_volumes(header) else (),
+        notes=notes,
     )
-    if header.kind != "image":
-        article = "" if header.kind.startswith(("fiducials", "raw", "real-world")) else "a "
-        return replace(look, status="set aside", reason=f"{article}{header.kind}, not an image")
-    if header.burned_in:
-        look = look.noting("burned in: the header says so")
-    if "Secondary Capture" in header.sop_class:
-        return replace(look, reason=SCREENSHOT)  # set aside where there are scans beside it
-    return replace(look, planes=header.planes) if _makes_volumes(header) else look
 
 
 def _makes_volumes(header: Header) -> bool:

@@ -71,14 +71,15 @@ def _make_key(path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def keyed_hash(text: str, prefix: str = "", length: int = 8) -> str:
+def keyed_hash(text: str, prefix: str = "", length: int = 8, secret: bytes | None = None) -> str:
     """HMAC-SHA256 of `text` under the user's key: `prefix` and the first `length` hex digits; "" stays "".
 
     Eight digits tell 10,000 patients apart with a chance of 1 % that any two share a name, and then two patients
     stay in one split, which does no harm. What is hashed already (`P-` and eight digits) stays as it is, so that a
-    table made from a manifest can be joined to it again.
+    table made from a manifest can be joined to it again. A caller with many texts gives the `secret` that it got from
+    `key` once.
     """
     if not text or (prefix and text.startswith(prefix) and HASHED.fullmatch(text)):
         return text
-    digest = hmac.new(key(), text.encode("utf-8", "surrogateescape"), "sha256")
-    return prefix + digest.hexdigest()[:length]
+    digest = hmac.digest(secret or key(), text.encode("utf-8", "surrogateescape"), "sha256")
+    return prefix + digest.hex()[:length]

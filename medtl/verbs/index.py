@@ -57,53 +57,66 @@ def index(
     from medtl.scans.index import look_through
     from medtl.scans.manifest import place_to_save
 
-    folders = [folders] if isinstance(folders, str | Path) else list(folders)
+    folders = [folders] if isinstance(folders, str | Path) else list(folders or ())
     if not folders and explain is None:
         raise InputError("no folder is named: medtl index FOLDER -o manifest.csv")
     if out is not None:
         place_to_save(out, force)
+        refuse_existing(_unmatched_beside(out), force)
     if report is not None:
         refuse_existing(report, force)
-    if explain is not None:
-        folders = folders or [_folder_of(Path(explain))]
+    if explain is not None and not folders:
+        return _explained_alone(Path(explain), keep_identifiers)
     with work_on(cluster):
         manifest, unmatched = look_through(
             folders, site, labels, label_column, on_gap, keep_identifiers=keep_identifiers
         )
-        if explain is not None:
-            from medtl.verbs._explain import explain as explained
-
-            say(explained(Path(explain), manifest, keep_identifiers))
-        else:
-            say(_summary(manifest))
+        say(_summary(manifest) if explain is None else _explained(Path(explain), manifest, keep_identifiers))
         if out is not None:
             manifest.save(out, force)
             say(f"\nwritten: {out}")
             if unmatched:
-                say(
-                    f"written: {_save_unmatched(unmatched, Path(out))}, what in the labels file and here has no partner"
-                )
+                path = _save_unmatched(unmatched, out)
+                say(f"written: {path}, what has no partner in the labels file or among the scans")
         if report is not None:
             from medtl.reports.contact_sheet import write_contact_sheet
 
-            write_contact_sheet(manifest, report, force=force, unmatched=unmatched)
+            write_contact_sheet(manifest, report, force=force, unmatched=unmatched, facts=_facts(manifest))
             say(f"written: {report}")
     return manifest
 
 
-def _folder_of(file: Path) -> Path:
-    """The folder that a file lies in, or the zip archive."""
+def _explained(file: Path, manifest: Manifest, keep_identifiers: bool) -> str:
+    from medtl.verbs._explain import explain
+
+    return explain(file, manifest, keep_identifiers)
+
+
+def _explained_alone(file: Path, keep_identifiers: bool) -> Manifest:
+    """Explain a file by those that lie beside it, in its folder or its zip archive."""
+    from medtl.progress import say
+    from medtl.scans import Manifest, index_folders
+
     if not file.exists() and not any(parent.is_file() for parent in file.parents):
         raise InputError(f"{file} is not there: check its name")
-    return next((parent for parent in file.absolute().parents if parent.exists()), Path())
+    folder = next(parent for parent in file.absolute().parents if parent.exists())
+    try:
+        manifest = index_folders(folder, keep_identifiers=keep_identifiers)
+    except InputError:  # no scans there, or its labels file is wrong: what the file is can still be said
+        manifest = Manifest.concat([])
+    say(_explained(file, manifest, keep_identifiers))
+    return manifest
 
 
-def _save_unmatched(rows: Sequence[dict[str, str]], manifest: Path) -> Path:
-    """Beside the manifest, which may have been replaced, and this with it."""
+def _unmatched_beside(manifest: Path | str) -> Path:
+    return Path(manifest).with_suffix(".unmatched.csv")
+
+
+def _save_unmatched(rows: Sequence[dict[str, str]], manifest: Path | str) -> Path:
     from medtl.files import atomic_write
     from medtl.scans.table import to_csv
 
-    path = manifest.with_suffix(".unmatched.csv")
+    path = _unmatched_beside(manifest)
     with atomic_write(path) as part:
         part.write_text(to_csv(list(rows[0]), [list(row.values()) for row in rows]), encoding="utf-8")
     return path
