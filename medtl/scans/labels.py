@@ -44,6 +44,7 @@ __all__ = [
     "read_labels",
     "refuse_alike",
     "split_of",
+    "uncertain_note",
     "unmatched_table",
 ]
 
