@@ -73,6 +73,8 @@ def real_values(elements: Any, path: str | Path, out: np.ndarray | None = None) 
         first, colours = palette(elements)
         return _into(out, look_up(values, first, colours.astype(np.float32))), float("nan")
     if layout.samples == 3:
+        if layout.photometric != "RGB":  # a transform of JPEG 2000 that no JPEG 2000 decoder has turned back
+            raise ScanError(f"its colours are stored as {layout.photometric}, which is not read: export it as RGB")
         return _into(out, values), float("nan")
     return _rescaled(values, layout, elements, out)
 

@@ -359,6 +359,7 @@ def test_palettes_are_looked_up_as_in_pydicom(tmp_path: Path, depth: int, segmen
         ({"SamplesPerPixel": 1000}, "does not say rightly"),
         ({"PhotometricInterpretation": "CMYK", "SamplesPerPixel": 4}, "stored as CMYK"),
         ({"PhotometricInterpretation": "YBR_PARTIAL_422", "SamplesPerPixel": 3}, "stored as YBR_PARTIAL_422"),
+        ({"PhotometricInterpretation": "YBR_ICT", "SamplesPerPixel": 3, "Rows": 1}, "stored as YBR_ICT"),
         ({"PhotometricInterpretation": "PALETTE COLOR"}, "table in the header"),
         ({"Rows": 65535, "Columns": 65535}, "far more pixels than the file can hold"),
         ({"NumberOfFrames": 10**6}, "far more pixels than the file can hold"),
