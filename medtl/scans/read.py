@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
-from medtl.errors import ScanError
+from medtl.errors import InputError, ScanError
 from medtl.scans.scan import Scan
 from medtl.scans.sniff import sniff
 
 if TYPE_CHECKING:
+    from medtl.scans.dicom import OnGap
     from medtl.scans.manifest import Row
 
 ON_GAP = ("error", "resample", "keep")
@@ -66,7 +66,10 @@ def read_scan(files: Sequence[Path], volume: int | None = None, on_gap: str = "e
 
     Raises:
         ScanError: they are not a scan, or damaged; the message names no path.
+        InputError: `on_gap` is none of the three.
     """
+    if on_gap not in ON_GAP:
+        raise InputError(f"on_gap is {on_gap!r}: it must be error, resample or keep")
     if not files:
         raise ScanError("no file is known for this scan: index the folder again")
     try:
@@ -94,10 +97,7 @@ def _read(files: Sequence[Path], volume: int | None, on_gap: str) -> Scan:
     if kind == "dicom":
         from medtl.scans.dicom import read_dicom
 
-        asked: dict[str, Any] = {}
-        if "volume" in inspect.signature(read_dicom).parameters:
-            asked = {"volume": volume, "on_gap": on_gap}
-        return read_dicom(files, **asked)
+        return read_dicom(files, volume, cast("OnGap", on_gap))
     if kind == "other":
         raise ScanError(words)
     if kind == "archive":
