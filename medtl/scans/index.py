@@ -17,8 +17,10 @@ from medtl.errors import InputError
 from medtl.progress import say
 from medtl.scans.dicom_stacks import OnGap
 from medtl.scans.duplicates import group_patients
+from medtl.scans.file_lists import FileLists
 from medtl.scans.index_cache import IndexCache
 from medtl.scans.labels import (
+    LABEL_FILES,
     PREFIXES,
     Labels,
     Named,
@@ -28,6 +30,8 @@ from medtl.scans.labels import (
     join_labels,
     label_of,
     read_labels,
+    refuse_alike,
+    uncertain_note,
     unmatched_table,
 )
 from medtl.scans.looks import SCREENSHOT, Look, check_pixels, look_at
@@ -114,11 +118,13 @@ def look_through(
     ]
     ids = _scan_ids(looks)
     cells, unmatched = _cells_of_labels(looks, ids, tables, labels is not None, keep_identifiers)
-    files = {
-        scan_id: tuple(map(Path, look.files)) for scan_id, look in zip(ids, looks, strict=True) if len(look.files) > 1
-    }
+    files = FileLists()
+    for scan_id, look in zip(ids, looks, strict=True):
+        if len(look.files) > 1:
+            files[scan_id] = look.files
     frame = _frame(looks, ids, cells)
     del looks, ids, cells  # a tenth of a gigabyte, of 100,000 scans
+    refuse_alike(frame.label)
     if site:
         frame["site"] = site
     if not keep_identifiers:  # what the labels file says of them; the headers' are hashed already
@@ -177,7 +183,7 @@ def _look_into(
 
 def _is_labels(path: str, own: set[str]) -> bool:
     name = os.path.basename(path)  # noqa: PTH119 - a Path for each of a million files costs seconds
-    return name == "labels.csv" or (bool(own) and os.path.realpath(path) in own)
+    return name in LABEL_FILES or (bool(own) and os.path.realpath(path) in own)
 
 
 class _LookAt:
@@ -349,6 +355,7 @@ def _cells_of_labels(
         if labels is None:
             for number, placed in zip(mine, class_folders(scans) or [], strict=False):
                 cells[number] = {"label": label_of(placed.label), "split": placed.split, "site": placed.site}
+                cells[number]["notes"] = uncertain_note(placed.label)
             continue
         joined = join_labels(labels, scans)
         unmatched += unmatched_table(labels, scans, joined, keep_identifiers)
@@ -372,7 +379,7 @@ def _named(look: Look, scan_id: str) -> Named:
 def _deeper_labels(scans: Sequence[Named]) -> Path | None:
     """A labels file in a folder on the way to a scan: then the folders are sites, say, and not classes."""
     folders = {parent for scan in scans for parent in scan.files[0].parents if scan.root in parent.parents}
-    return next((folder / "labels.csv" for folder in sorted(folders) if (folder / "labels.csv").is_file()), None)
+    return next((found for folder in sorted(folders) if (found := find_labels(folder))), None)
 
 
 def _frame(looks: Sequence[Look], ids: Sequence[str], cells: Mapping[int, Mapping[str, str]]) -> pd.DataFrame:
