@@ -130,13 +130,14 @@ def _bytes(file: BinaryIO, layout: Layout, before: int, count: int) -> bytes | b
         file.seek(skip, io.SEEK_CUR)
         return file.read(wanted)
     unpacker: Any = bz2.BZ2Decompressor() if layout.packing == "bzip2" else zlib.decompressobj(wbits=47)
+    last = before + count == layout.n_numbers  # then what ends the stream must be there as well
     content = bytearray()
     for chunk in _unpacked(file, unpacker):
         content += chunk[skip:]
         skip = max(0, skip - len(chunk))
-        if len(content) >= wanted:
-            del content[wanted:]
+        if len(content) >= wanted and (not last or len(content) > wanted + CHUNK):
             break
+    del content[wanted:]
     return content
 
 
@@ -147,7 +148,7 @@ def _unpacked(file: BinaryIO, unpacker: Any) -> Iterator[bytes]:
         if not packed and getattr(unpacker, "needs_input", True):
             packed = file.read(CHUNK)
             if not packed:
-                return
+                raise ScanError(CUT_OFF)
         try:
             yield unpacker.decompress(packed, CHUNK)
         except (zlib.error, OSError) as error:

@@ -136,7 +136,8 @@ def _image(start: bytes, header: Any, data: Any) -> Any:
         kind = nibabel.Nifti2Image if is_nifti(start) else nibabel.Nifti2Pair
     elif start[344:347] in (b"n+1", b"ni1"):
         kind = nibabel.Nifti1Image if is_nifti(start) else nibabel.Nifti1Pair
-    files = {"header": nibabel.FileHolder(fileobj=header), "image": nibabel.FileHolder(fileobj=data)}
+    opened = {"header": header, "image": data, "mat": io.BytesIO()}  # the last is SPM's, and says but a place
+    files = {name: nibabel.FileHolder(fileobj=file) for name, file in opened.items()}
     image = kind.from_file_map(files, mmap=False)  # a mapped file that is cut off meanwhile would end the process
     if min(image.shape, default=0) < 1:
         raise ScanError(EMPTY)
