@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from pathlib import Path
 
 import nibabel
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medtl.errors import ScanError
-from medtl.scans.nifti import read_nifti
+from medtl.scans.nifti import nifti_volumes, read_nifti
 
 
 def volume(path: Path, shape: tuple[int, ...] = (4, 5, 6), affine: np.ndarray | None = None, kind: type = np.int16):
@@ -94,6 +95,88 @@ def test_not_a_number_is_nothing_and_colour_is_colour(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(colour, np.eye(4)), tmp_path / "b.nii")
     scan = read_nifti(tmp_path / "b.nii")
     assert scan.pixels.shape == (4, 3, 2, 3) and scan.pixels[0, 0, 0].tolist() == [0, 7, 0]
+
+
+def test_every_volume_of_a_time_series_equals_nibabel(tmp_path: Path) -> None:
+    for name in ("a.nii", "a.nii.gz"):
+        image = volume(tmp_path / name, (3, 4, 5, 7))
+        for number in range(7):
+            scan = read_nifti(tmp_path / name, number)
+            np.testing.assert_array_equal(scan.pixels.T, image.get_fdata()[..., number])
+            assert "volumes" not in scan.header
+        assert nifti_volumes(tmp_path / name) == 7
+        for number in (-1, 7):
+            with pytest.raises(ScanError, match="it has 7 volumes, 0 to 6"):
+                read_nifti(tmp_path / name, number)
+    volume(tmp_path / "b.nii", (3, 4, 5, 7, 1))
+    assert nifti_volumes(tmp_path / "b.nii") == 7
+    volume(tmp_path / "c.nii", (3, 4, 5))
+    np.testing.assert_array_equal(read_nifti(tmp_path / "c.nii", 0).pixels, read_nifti(tmp_path / "c.nii").pixels)
+    with pytest.raises(ScanError, match="it has one volume, number 0"):
+        read_nifti(tmp_path / "c.nii", 1)
+
+
+def test_one_volume_of_a_large_series_is_read_alone(tmp_path: Path) -> None:
+    volume(tmp_path / "a.nii", (32, 32, 32, 60))
+    read_nifti(tmp_path / "a.nii", 3)
+    tracemalloc.start()
+    read_nifti(tmp_path / "a.nii", 59)
+    assert tracemalloc.get_traced_memory()[1] < 1 << 20  # of 3.75 MiB
+    tracemalloc.stop()
+
+
+def test_sform_before_qform_and_units_not_stated(tmp_path: Path) -> None:
+    image = volume(tmp_path / "a.nii")
+    moved = image.affine.copy()
+    moved[:3, 3] += 100
+    image.set_qform(np.diag([2.0, 2, 2, 1]), 1)
+    for sform_code, expected in ((1, moved), (0, np.diag([2.0, 2, 2, 1]))):
+        image.set_sform(moved, sform_code)
+        nibabel.save(image, tmp_path / "b.nii")
+        scan = read_nifti(tmp_path / "b.nii")
+        assert scan.affine is not None
+        np.testing.assert_allclose(scan.affine[:, [2, 1, 0, 3]], nibabel.load(tmp_path / "b.nii").affine)
+        np.testing.assert_allclose(scan.affine[:, [2, 1, 0, 3]], expected, atol=1e-4)
+        assert scan.header["units"] == "not stated"  # nibabel writes none
+    image.header.set_xyzt_units("mm")
+    nibabel.save(image, tmp_path / "b.nii")
+    assert "units" not in read_nifti(tmp_path / "b.nii").header
+    content = bytearray((tmp_path / "b.nii").read_bytes())
+    content[123] = 7  # a unit that the standard does not have
+    (tmp_path / "b.nii").write_bytes(content)
+    assert read_nifti(tmp_path / "b.nii").header["units"] == "not stated"
+
+
+def test_a_scale_is_applied_and_rounding_is_said(tmp_path: Path) -> None:
+    image = volume(tmp_path / "a.nii", kind=np.int16)
+    image.header.set_slope_inter(0.25, -7)
+    nibabel.save(image, tmp_path / "a.nii")
+    assert_same(tmp_path / "a.nii")
+    assert "rounded" not in read_nifti(tmp_path / "a.nii").header
+    values = np.array([0, 2**24, 2**24 + 1, 2**30 + 63], np.int32).reshape(4, 1, 1)
+    for slope in (1.0, 2.0):
+        image = nibabel.Nifti1Image(values, np.eye(4))
+        header = image.header
+        header.set_slope_inter(slope, 0)
+        image = nibabel.Nifti1Image(values * slope if slope != 1 else values, np.eye(4), header)
+        nibabel.save(image, tmp_path / "b.nii")
+        scan = read_nifti(tmp_path / "b.nii")
+        exact = nibabel.load(tmp_path / "b.nii").get_fdata()
+        assert scan.header["rounded"] == np.abs(exact.T - scan.pixels.astype(np.float64)).max() > 0
+    nibabel.save(nibabel.Nifti1Image(np.full((2, 2, 2), 1e39), np.eye(4)), tmp_path / "c.nii")
+    with pytest.raises(ScanError, match="larger than"):
+        read_nifti(tmp_path / "c.nii")
+
+
+def test_what_nibabel_mends_is_not_printed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    volume(tmp_path / "a.nii")
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    content[252:254] = b"\xff\x7f"  # a qform code that there is not
+    (tmp_path / "a.nii").write_bytes(content)
+    read_nifti(tmp_path / "a.nii")
+    assert not caplog.records
+    nibabel.load(tmp_path / "a.nii")
+    assert "qform_code" in caplog.text  # others still see it
 
 
 @pytest.mark.parametrize(
