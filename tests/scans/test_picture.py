@@ -83,6 +83,7 @@ def test_grey_stored_as_rgb_is_grey(tmp_path: Path) -> None:
 
 
 DEEP = (CAMERA.astype(np.uint16) * 257 - 3 * (CAMERA > 3)).astype(np.uint16)
+IMAGEJ = {"imagej": True, "metadata": {"axes": "ZYX"}}
 OME = {"ome": True, "metadata": {"axes": "ZYX"}}
 DEEP_COLOUR = (COFFEE.astype(np.uint16) * 257 - 3 * (COFFEE > 3)).astype(np.uint16)
 
@@ -131,7 +132,7 @@ def test_tiff_where_white_is_zero_is_turned(tmp_path: Path) -> None:
 
 def test_pages_of_one_size_are_slices(tmp_path: Path) -> None:
     stack = np.stack([DEEP, DEEP[::-1], DEEP // 2])
-    for how in ({}, {"imagej": True}, {"metadata": None, "compression": "lzw"}, OME):
+    for how in ({}, IMAGEJ, {"metadata": None, "compression": "lzw"}, OME):
         tifffile.imwrite(tmp_path / "a.tif", stack, photometric="minisblack", **how)
         np.testing.assert_array_equal(read_picture(tmp_path / "a.tif").pixels, stack)
     colour = np.stack([COFFEE, COFFEE[::-1]])
