@@ -84,7 +84,9 @@ def sniff(path: str | Path) -> tuple[str, str]:
     start = start_of(path, ENOUGH)
     if not start:
         raise ScanError("the file is empty: copy or export it again")
-    if path.suffix.lower() in DATA_ENDINGS | {".gz"} and (ending := _header_beside(path)):
+    if start[128:132] == b"DICM":  # nearly every file there is
+        return "dicom", ""
+    if ending := _header_beside(path):
         return "other", f"the voxels of the {ending} file beside it"
     if is_dicom(start):
         return "dicom", ""
