@@ -165,7 +165,8 @@ def _values(image: Any, volume: int) -> tuple[np.ndarray, float]:
     if values.dtype.names:
         values = np.stack([values[channel] for channel in "RGB"], axis=-1)
     values = values.reshape(values.shape[:3] + (1,) * max(0, 3 - values.ndim) + values.shape[3:]).swapaxes(0, 2)
-    return finite_float32(values, float(image.dataobj.slope) if stored.kind in "iu" else 0.0)
+    whole = stored.kind in "iu" and stored.itemsize >= 4  # else float32 holds them all
+    return finite_float32(values, float(image.dataobj.slope) if whole else 0.0)
 
 
 def _unit(image: Any) -> str:
