@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import NamedTuple, get_args
 
 import pandas as pd
 
-from medtl.errors import InputError
+from medtl.errors import InputError, ScanError
 from medtl.progress import say
 from medtl.scans.dicom_stacks import OnGap
 from medtl.scans.duplicates import group_patients
@@ -301,8 +301,20 @@ def _with_result(look: Look, result: Look, several: bool) -> Look:
 
 def _stamp_of(look: Look, stamps: Mapping[str, str]) -> str:
     """What changes whenever a file of the scan does."""
-    text = "\n".join([f"{file} {stamps[file]}" for file in look.files] + [look.volume, look.on_gap])
+    beside = _stamp_beside(look.files[0]) if look.kind == "volume" else ""
+    text = "\n".join([f"{file} {stamps[file]}" for file in look.files] + [look.volume, look.on_gap, beside])
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def _stamp_beside(header: str) -> str:
+    """That of the voxels, where they lie in a second file."""
+    from medtl.scans.source import stamp
+    from medtl.scans.volume import data_beside
+
+    with suppress(ScanError):
+        voxels = data_beside(header)
+        return f"{voxels} {stamp(voxels)}" if voxels else ""
+    return ""
 
 
 def _no_scans(root: Path, looks: Sequence[Look]) -> str:

@@ -132,8 +132,11 @@ def _look_into(look: Look, archive: Path) -> Iterator[Look]:
 
 def _look_at_volumes(look: Look, file: Path) -> Iterator[Look]:
     from medtl.scans.read import volumes_in
+    from medtl.scans.volume import data_beside
 
     number = volumes_in(file)
+    if look.kind == "volume" and (voxels := data_beside(file)):
+        look = replace(look, content=f"{look.content} {_hash(str(voxels))}")
     if number == 1:
         yield look
     for volume in range(number if number > 1 else 0):

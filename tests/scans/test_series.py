@@ -22,8 +22,10 @@ TESTS = Path(pydicom.data.__file__).parent / "test_files"
 
 
 def test_each_echo_is_a_row_and_each_row_reads_as_its_echo(phantom: Phantom, save: Save, tmp_path: Path) -> None:
-    shown = [*phantom.stack(3, modality="MR", EchoTime=10.0), *phantom.stack(3, modality="MR", EchoTime=30.0, add=500.0)]
-    save(shown[::-1])
+    first, second = (
+        phantom.stack(3, modality="MR", EchoTime=time, add=add) for time, add in ((10.0, 0.0), (30.0, 500.0))
+    )
+    save([*first, *second][::-1])
     m = index_folders(tmp_path)
     assert list(m.frame.notes) == ["echo 1 of 2", "echo 2 of 2"]
     assert list(m.frame["size"]) == ["3 x 6 x 8"] * 2 and list(m.frame.spacing) == ["3 x 2 x 1"] * 2
