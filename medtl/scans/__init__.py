@@ -12,13 +12,14 @@ if TYPE_CHECKING:
     from medtl.scans.index import index_folders as index_folders
     from medtl.scans.manifest import Manifest as Manifest
     from medtl.scans.manifest import Row as Row
+    from medtl.scans.orient import reorient as reorient
     from medtl.scans.splits import assign_splits as assign_splits
     from medtl.scans.splits import check_leaks as check_leaks
 
-__all__ = ["Manifest", "Row", "Scan", "assign_splits", "check_leaks", "index_folders", "read", "read_scan"]
+__all__ = ["Manifest", "Row", "Scan", "assign_splits", "check_leaks", "index_folders", "read", "read_scan", "reorient"]
 
 _HOMES = {"Manifest": "manifest", "Row": "manifest", "assign_splits": "splits", "check_leaks": "splits"}
-_HOMES["index_folders"] = "index"
+_HOMES |= {"index_folders": "index", "reorient": "orient"}
 
 
 def __getattr__(name: str) -> Any:

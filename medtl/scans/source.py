@@ -9,11 +9,9 @@ from __future__ import annotations
 import bz2
 import io
 import lzma
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
@@ -89,26 +87,6 @@ def start_of(path: str | Path, count: int = 1024) -> bytes:
             if not unpacked:
                 raise
         return unpacked[:count]
-
-
-@contextmanager
-def on_disk(path: str | Path) -> Iterator[Path]:
-    """A real file with the unpacked bytes, for libraries that read only those.
-
-    A plain file is given as it is. Of others a temporary copy is made, with the name's last part, and removed after.
-
-    Raises:
-        ScanError: as `open_scan`.
-    """
-    path = Path(path)
-    with open_scan(path) as file:
-        if not isinstance(file, io.BytesIO):
-            yield path
-            return
-        with tempfile.TemporaryDirectory(prefix="medtl-") as folder:
-            copy = Path(folder, path.name.removesuffix(".gz") or "scan")
-            copy.write_bytes(file.getbuffer())
-            yield copy
 
 
 def members(path: str | Path) -> Iterator[Path]:

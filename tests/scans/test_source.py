@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from medtl.errors import ScanError
 from medtl.scans import source
-from medtl.scans.source import archive_of, members, on_disk, open_scan, start_of
+from medtl.scans.source import archive_of, members, open_scan, start_of
 
 CONTENT = os.urandom(3000) + bytes(600_000) + os.urandom(300_000)
 PACKINGS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
@@ -39,8 +39,6 @@ def check(path: Path, content: bytes) -> None:
         assert file.read(9) == content[7:16]
     assert start_of(path) == content[:1024]
     assert start_of(path, 3) == content[:3]
-    with on_disk(path) as real:
-        assert real.read_bytes() == content
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
@@ -64,11 +62,6 @@ def test_plain_and_packed_files_read_alike_whatever_their_name(tmp_path):
         check(tmp_path / name, CONTENT)
     (tmp_path / "plain.gz").write_bytes(CONTENT)
     check(tmp_path / "plain.gz", CONTENT)
-    with on_disk(tmp_path / "plain.gz") as real:
-        assert real == tmp_path / "plain.gz"
-    with on_disk(tmp_path / "x.nii.gz") as real:
-        assert real.name == "x.nii"
-    assert not real.exists()
 
 
 def test_gzip_of_several_parts_is_one_file_and_what_follows_is_no_matter(tmp_path):
@@ -104,8 +97,6 @@ def test_what_is_not_there_is_said(tmp_path, path):
     for reads in (open_scan, start_of):
         with pytest.raises(ScanError, match="not there"):
             reads(tmp_path / path)
-    with pytest.raises(ScanError), on_disk(tmp_path / path):
-        pass
 
 
 def test_a_folder_is_named_as_one(tmp_path):
