@@ -1,7 +1,7 @@
 """The compressed pixels of a DICOM file: which bytes are a frame, and the frame decoded.
 
-All is decoded by imagecodecs (libjpeg-turbo, CharLS, OpenJPEG, PackBits). The decoders that pydicom can use were fed
-7,000 to 90,000 damaged pictures each, in child processes. GDCM, the only one for lossless
+All is decoded by imagecodecs (libjpeg-turbo, CharLS, OpenJPEG, PackBits). The decoders that pydicom can use were fed up
+to 90,000 damaged pictures each, in child processes. GDCM, the only one for lossless
 JPEG, aborted or broke down on 2, 9 and 16 of a hundred (lossless, 12 bits, baseline), and took all others for sound.
 imagecodecs never did, nor did Pillow, pyjpegls and pylibjpeg-openjpeg, but imagecodecs alone reads every kind, and
 lossless JPEG in a third of GDCM's time.
