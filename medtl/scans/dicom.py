@@ -19,7 +19,7 @@ from medtl.errors import ScanError
 from medtl.scans.dicom_facts import facts
 from medtl.scans.dicom_header import CUT_OFF, KINDS, Elements, Header, kind_of, read_elements, read_header
 from medtl.scans.dicom_mosaic import is_mosaic, mosaic_slices
-from medtl.scans.dicom_pixels import photometric, real_values
+from medtl.scans.dicom_pixels import photometric, real_values, rounding
 from medtl.scans.dicom_place import Plane, planes_of, renumber
 from medtl.scans.dicom_resample import resample
 from medtl.scans.dicom_some import some_frames
@@ -57,8 +57,10 @@ def read_dicom(files: Sequence[str | Path], volume: int | None = None, on_gap: O
         stack, volumes = _chosen(stacks, volume)
         if stack.problem:
             raise ScanError(stack.problem)
-        pixels, turn, first = _pixels(stack, paths)
+        pixels, turn, first, rounded = _pixels(stack, paths)
         header = facts(first, turn)
+        if rounded:
+            header["rounded"] = max(rounded, header.get("rounded", 0.0))
         if volumes > 1:
             header["volumes"] = volumes
         if stack.notes:
@@ -122,18 +124,19 @@ def _planes(path: Path) -> list[Plane]:
     return planes_of(elements, 0)
 
 
-def _pixels(stack: Stack, paths: list[Path]) -> tuple[np.ndarray, float | None, Any]:
+def _pixels(stack: Stack, paths: list[Path]) -> tuple[np.ndarray, float | None, Any, float]:
     """Pixels of the slices in order, MONOCHROME1 turned: here and nowhere else.
 
     Returns:
-        float32 (slices, rows, columns[, 3]); the value about which it was turned, or None; the first slice's header.
+        float32 (slices, rows, columns[, 3]); the value about which it was turned, or None; the first file's header; by
+        how much float32 changes a value of the other files, at most.
     """
     wanted: dict[int, list[tuple[int, int]]] = {}
     for slice_, plane in enumerate(stack.planes):
         wanted.setdefault(plane.file, []).append((slice_, plane.frame))
     (file, slices), *rest = wanted.items()
     first, values, turn = _decoded(paths[file], slices)
-    turns = [turn]
+    turns, rounded = [turn], [0.0]
     if not rest:
         pixels = np.ascontiguousarray(values)
     else:
@@ -141,13 +144,15 @@ def _pixels(stack: Stack, paths: list[Path]) -> tuple[np.ndarray, float | None, 
         pixels[[slice_ for slice_, _ in slices]] = values
         del values
         with _threads(first, len(rest)) as in_turn:
-            turns += in_turn(lambda item: _fill(pixels, paths[item[0]], item[1]), rest)
+            for turn, error in in_turn(lambda item: _fill(pixels, paths[item[0]], item[1]), rest):
+                turns.append(turn)
+                rounded.append(error)
     if None in turns:
         if turns.count(None) < len(turns):
             raise ScanError("the series mixes MONOCHROME1 and MONOCHROME2: export it again")
-        return without_false_colour(pixels), None, first
+        return without_false_colour(pixels), None, first, max(rounded)
     about = max(turn for turn in turns if turn is not None)  # one for the series, where each file has its own slope
-    return np.subtract(np.float32(about), pixels, dtype=np.float32, out=pixels), about, first
+    return np.subtract(np.float32(about), pixels, dtype=np.float32, out=pixels), about, first, max(rounded)
 
 
 def _decoded(
@@ -173,16 +178,20 @@ def _decoded(
     return elements, values, turn if photometric(elements) == "MONOCHROME1" else None
 
 
-def _fill(pixels: np.ndarray, path: Path, slices: list[tuple[int, int]]) -> float | None:
-    """Put a file's frames where they belong: (slice, frame). Returns about which value they are to be turned."""
+def _fill(pixels: np.ndarray, path: Path, slices: list[tuple[int, int]]) -> tuple[float | None, float]:
+    """Put a file's frames where they belong: (slice, frame).
+
+    Returns:
+        about which value they are to be turned; by how much float32 changes a value of them, at most.
+    """
     slice_ = slices[0][0]
     out = pixels[slice_ : slice_ + 1] if len(slices) == 1 else None
-    _, values, turn = _decoded(path, slices, out)
+    elements, values, turn = _decoded(path, slices, out)
     if values.shape[1:] != pixels.shape[1:]:
         raise ScanError("the series holds pictures of different sizes or kinds: index each by itself")
     if values is not out:
         pixels[[slice_ for slice_, _ in slices]] = values
-    return turn
+    return turn, rounding(elements, path)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ hands on neither the turn that a camera noted nor what a TIFF file says its numb
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -83,6 +84,7 @@ def _pixels(file: BinaryIO, start: bytes) -> tuple[np.ndarray, int]:
 
 def _read(file: BinaryIO) -> tuple[np.ndarray, int]:
     """Pixels (rows, columns[, 3]) and bits."""
+    file = io.BytesIO(file.read())  # a length that lies, 4 GB, is then not reserved
     with Image.open(file, formats=("PNG", "JPEG", "BMP")) as image:
         upright: Image.Image = ImageOps.exif_transpose(image)
         if upright.mode not in GREY:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -13,6 +14,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels import apply_voi
 from pydicom.uid import ExplicitVRLittleEndian
 
+from medtl.scans.dicom import read_dicom
 from medtl.scans.dicom_facts import facts
 from medtl.scans.dicom_header import read_elements
 from medtl.scans.dicom_pixels import real_values
@@ -159,3 +161,14 @@ def test_a_pydicom_dataset_says_the_same() -> None:
         whole = (WHEEL / name).read_bytes()
         elements = read_elements(WHEEL / name, pixels=True)
         assert facts(pydicom.dcmread(io.BytesIO(whole)), None) == facts(elements, None)
+
+
+def test_rounding_in_any_slice_of_a_series_is_said(phantom: Any, save: Any) -> None:
+    datasets = phantom.stack(3)
+    for number, dataset in enumerate(datasets):
+        values = np.full((6, 8), 2**24 + 1 if number == 2 else 5, np.int32)
+        dataset.BitsAllocated = dataset.BitsStored = 32
+        dataset.HighBit, dataset.RescaleSlope, dataset.PixelData = 31, 1, values.tobytes()
+    scan = read_dicom(save(datasets))
+    assert scan.header["rounded"] == 1.0
+    assert scan.pixels[2, 0, 0] == 2.0**24
