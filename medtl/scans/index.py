@@ -14,11 +14,11 @@ from typing import NamedTuple, get_args
 import pandas as pd
 
 from medtl.errors import InputError, ScanError
-from medtl.progress import say
+from medtl.progress import say, track
 from medtl.scans.dicom_stacks import OnGap
 from medtl.scans.duplicates import group_patients
 from medtl.scans.file_lists import FileLists
-from medtl.scans.index_cache import IndexCache
+from medtl.scans.index_cache import WHOLE, IndexCache
 from medtl.scans.labels import (
     LABEL_FILES,
     PREFIXES,
@@ -165,20 +165,30 @@ def _look_into(
         raise InputError(f"{root} is not there: check the folder's name")
     own = {str(labels.path.resolve())} if labels else set()
     bids = root.is_dir() and (root / "dataset_description.json").is_file()
-    there = [found for found in walk(root) if not _is_labels(found.path, own)]
+    there = [found for found in track(walk(root), "Finding files") if not _is_labels(found.path, own)]
     if bids:
         there = [found for found in there if not bids_ignores(root, Path(found.path))]
     files = [found for found in there if found.path not in seen]
     if there and not files:
         return []
     seen.update(found.path for found in files)
+    masks = {str(file) for file in labels.mask_files()} if labels else set()
     with IndexCache(root, keep_identifiers) if use_cache else nullcontext() as cache:
+        everything = _digest([*(f"{file} {stamp}" for file, stamp in files), on_gap, *sorted(masks)])
+        if cache and (known := cache.whole(everything, str(_base(root)))):
+            return known
         looks, stamps = _looks_at(files, root, keep_identifiers, cache)
-        masks = {str(file) for file in labels.mask_files()} if labels else set()
         looks = _without_screenshots([_set_aside_mask(look) if look.files[0] in masks else look for look in looks])
         if all(look.status == "set aside" for look in looks):
             raise InputError(_no_scans(root, looks))
-        return _checked(stacks(looks, on_gap), stamps, cache)
+        looks = _checked(stacks(looks, on_gap), stamps, cache)
+        if cache:
+            cache.put(WHOLE, everything, looks)
+        return looks
+
+
+def _base(root: Path) -> Path:
+    return root if root.is_dir() else root.parent
 
 
 def _is_labels(path: str, own: set[str]) -> bool:
@@ -190,7 +200,7 @@ class _LookAt:
     """`look_at` under one folder, in a form that goes to another process."""
 
     def __init__(self, root: Path) -> None:
-        self.root = str(root if root.is_dir() else root.parent)
+        self.root = str(_base(root))
 
     def __call__(self, file: str) -> list[Look]:
         return look_at(file, self.root)
@@ -302,8 +312,11 @@ def _with_result(look: Look, result: Look, several: bool) -> Look:
 def _stamp_of(look: Look, stamps: Mapping[str, str]) -> str:
     """What changes whenever a file of the scan does."""
     beside = _stamp_beside(look.files[0]) if look.kind == "volume" else ""
-    text = "\n".join([f"{file} {stamps[file]}" for file in look.files] + [look.volume, look.on_gap, beside])
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return _digest([*(f"{file} {stamps[file]}" for file in look.files), look.volume, look.on_gap, beside])
+
+
+def _digest(lines: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def _stamp_beside(header: str) -> str:
@@ -358,7 +371,7 @@ def _cells_of_labels(
             scans_of.setdefault(look.root, []).append(number)
     everything = [number for numbers in scans_of.values() for number in numbers]
     for root, labels in tables.items():
-        base = str(root if root.is_dir() else root.parent)
+        base = str(_base(root))
         mine = everything if one_for_all else [n for n in scans_of.get(base, []) if _below_root(looks[n], root)]
         scans = [_named(looks[number], ids[number]) for number in mine]
         if labels is None and (deeper := _deeper_labels(scans)):

@@ -18,6 +18,7 @@ from medtl.scans.dicom_place import Kind, Plane
 from medtl.scans.looks import Look
 from medtl.scans.privacy import keyed_hash
 
+WHOLE = "the whole folder"  # the key of its scans, whose stamp is made of all its files
 AT_ONCE = 500  # entries written in one transaction: what a run that is killed loses
 
 
@@ -35,7 +36,8 @@ class IndexCache:
         name = hashlib.sha256(about.encode("utf-8", "surrogateescape")).hexdigest()[:24]
         self.path = Path(os.environ.get("MEDTL_CACHE") or user_cache_dir("medtl")) / "index" / f"{name}.sqlite"
         self._waiting: list[tuple[str, str, str]] = []
-        self._used: set[str] = set()
+        self._used: set[str] = {WHOLE}
+        self._unchanged = False
         self._open: sqlite3.Connection | None = None
 
     def __enter__(self) -> IndexCache:
@@ -49,7 +51,7 @@ class IndexCache:
         if self._open is None:
             return
         with suppress(sqlite3.Error), self._open:
-            if kind is None:
+            if kind is None and not self._unchanged:
                 gone = [row for row in self._open.execute("SELECT key FROM looks") if row[0] not in self._used]
                 self._open.executemany("DELETE FROM looks WHERE key = ?", gone)
         self._open.close()
@@ -64,6 +66,12 @@ class IndexCache:
         except sqlite3.Error:
             return None
         return None if found is None else [_look(cells, root) for cells in json.loads(found[0])]
+
+    def whole(self, stamp: str, root: str) -> list[Look] | None:
+        """All scans of a folder in which nothing has changed, None where something has."""
+        known = self.get(WHOLE, stamp, root)
+        self._unchanged = known is not None
+        return known
 
     def put(self, key: str, stamp: str, looks: Iterable[Look]) -> None:
         """Keep looks under a key; they are on the disk after 500 more, or at the end."""

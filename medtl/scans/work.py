@@ -14,7 +14,7 @@ from medtl.progress import track
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-TRIAL, PAYS = 0.3, 3.0  # seconds: after the first, is there more than the second left? Processes start in about 2
+TRIAL, PAYS = 0.3, 5.0  # seconds: after the first, is there more than the second left? Processes start in about 2
 BATCH = 32  # items that go to a process at once
 
 
