@@ -52,12 +52,13 @@ def read_dicom(files: Sequence[str | Path], volume: int | None = None, on_gap: O
     if not paths:
         raise ScanError("the series has no files")
     with without_warnings, _unchecked, _in_plain_words():
-        planes = [_planes(path) for path in paths]
+        only = read_elements(paths[0], pixels=True) if len(paths) == 1 else None  # of one file, read at once
+        planes = [_planes(path, only or read_elements(path)) for path in paths]
         stacks = split_stacks(renumber(planes), on_gap)
         stack, volumes = _chosen(stacks, volume)
         if stack.problem:
             raise ScanError(stack.problem)
-        pixels, turn, first, rounded = _pixels(stack, paths)
+        pixels, turn, first, rounded = _pixels(stack, paths, only)
         header = facts(first, turn)
         if rounded:
             header["rounded"] = max(rounded, header.get("rounded", 0.0))
@@ -113,8 +114,7 @@ def _in_plain_words() -> Iterator[None]:
         raise ScanError("the DICOM file is cut off or damaged: copy or export it again") from error
 
 
-def _planes(path: Path) -> list[Plane]:
-    elements = read_elements(path)
+def _planes(path: Path, elements: Elements) -> list[Plane]:
     kind = kind_of(elements)
     if kind != "image":
         raise ScanError(f"not an image ({kind})")
@@ -124,7 +124,7 @@ def _planes(path: Path) -> list[Plane]:
     return planes_of(elements, 0)
 
 
-def _pixels(stack: Stack, paths: list[Path]) -> tuple[np.ndarray, float | None, Any, float]:
+def _pixels(stack: Stack, paths: list[Path], only: Elements | None) -> tuple[np.ndarray, float | None, Any, float]:
     """Pixels of the slices in order, MONOCHROME1 turned: here and nowhere else.
 
     Returns:
@@ -135,7 +135,7 @@ def _pixels(stack: Stack, paths: list[Path]) -> tuple[np.ndarray, float | None, 
     for slice_, plane in enumerate(stack.planes):
         wanted.setdefault(plane.file, []).append((slice_, plane.frame))
     (file, slices), *rest = wanted.items()
-    first, values, turn = _decoded(paths[file], slices)
+    first, values, turn = _decoded(paths[file], slices, only or read_elements(paths[file], pixels=True))
     turns, rounded = [turn], [0.0]
     if not rest:
         pixels = np.ascontiguousarray(values)
@@ -156,14 +156,13 @@ def _pixels(stack: Stack, paths: list[Path]) -> tuple[np.ndarray, float | None, 
 
 
 def _decoded(
-    path: Path, slices: list[tuple[int, int]], out: np.ndarray | None = None
+    path: Path, slices: list[tuple[int, int]], elements: Elements, out: np.ndarray | None = None
 ) -> tuple[Elements, np.ndarray, float | None]:
     """Some frames of a file, given as (slice, frame).
 
     Returns:
         its header; the values of those frames, in `out` where they fit; about which value to turn them, or None.
     """
-    elements = read_elements(path, pixels=True)
     frames = [frame for _, frame in slices]
     if is_mosaic(elements):
         values, turn = real_values(elements, path)
@@ -186,7 +185,7 @@ def _fill(pixels: np.ndarray, path: Path, slices: list[tuple[int, int]]) -> tupl
     """
     slice_ = slices[0][0]
     out = pixels[slice_ : slice_ + 1] if len(slices) == 1 else None
-    elements, values, turn = _decoded(path, slices, out)
+    elements, values, turn = _decoded(path, slices, read_elements(path, pixels=True), out)
     if values.shape[1:] != pixels.shape[1:]:
         raise ScanError("the series holds pictures of different sizes or kinds: index each by itself")
     if values is not out:

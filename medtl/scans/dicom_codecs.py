@@ -35,6 +35,7 @@ ITEM = b"\xfe\xff\x00\xe0"
 JPEG, JPEG_END, J2K = b"\xff\xd8\xff", b"\xff\xd9", b"\xff\x4f\xff\x51"
 LOSSLESS, LS = 0xC3, 0xF7  # JPEG markers of a picture's size
 SIZES = (0xC0, 0xC1, 0xC2, LOSSLESS, LS)
+WORTH_TWO_THREADS = 2**16  # pixels of a JPEG 2000 picture, whose blocks are decoded each by itself
 STANDALONE = (0x01, *range(0xD0, 0xD8))  # JPEG markers without a length
 
 Decoder = Callable[[bytes, Layout], tuple[np.ndarray, Layout]]
@@ -201,7 +202,8 @@ def _jpeg_2000(frame: bytes, layout: Layout) -> tuple[np.ndarray, Layout]:
 
     frame = frame[max(0, frame.find(J2K, 0, 4096)) :]  # some writers put the boxes of a JP2 file before it
     precision = _check_jpeg_2000(frame, layout)
-    values = imagecodecs.jpeg2k_decode(frame, verbose=0)
+    threads = 2 if layout.rows * layout.columns >= WORTH_TWO_THREADS else 1
+    values = imagecodecs.jpeg2k_decode(frame, verbose=0, numthreads=threads)
     # the header's sign holds, also where the codestream has another
     made = replace(layout, planar=False, allocated=8 * values.itemsize, stored=precision, high_bit=precision - 1)
     return _whole(values, layout), replace(made, photometric="RGB") if layout.photometric not in YBR else made

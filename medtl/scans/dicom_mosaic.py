@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -75,9 +76,6 @@ def mosaic_slices(elements: Any, values: np.ndarray) -> np.ndarray:
 
 def _csa(elements: Any) -> tuple[int, Triple]:
     """Number of slices, and the direction LPS from each to the next."""
-    with without_warnings:  # nibabel calls its own reader experimental
-        from nibabel.nicom import csareader
-
     try:
         for block in range(0x10, 0x20):
             creator = _private(elements, block)
@@ -85,8 +83,7 @@ def _csa(elements: Any) -> tuple[int, Triple]:
                 continue
             creator = creator.decode("ascii", "replace") if isinstance(creator, bytes) else str(creator)
             if creator.strip(" \x00") == CREATOR:
-                csa: Any = csareader.read(_private(elements, block * 0x100 + 0x10))
-                count, direction = csareader.get_n_mosaic(csa), csareader.get_slice_normal(csa)
+                count, direction = _of_csa(bytes(_private(elements, block * 0x100 + 0x10)))
                 break
         else:
             raise ScanError(NO_HEADER)
@@ -98,6 +95,15 @@ def _csa(elements: Any) -> tuple[int, Triple]:
         raise ScanError(NO_HEADER)
     x, y, z = (float(part) for part in direction)
     return int(count), (x, y, z)
+
+
+@lru_cache(maxsize=16)  # a file's is asked for twice: for its planes, and for its slices
+def _of_csa(header: bytes) -> tuple[Any, Any]:
+    with without_warnings:  # nibabel calls its own reader experimental
+        from nibabel.nicom import csareader
+
+    csa: Any = csareader.read(header)
+    return csareader.get_n_mosaic(csa), csareader.get_slice_normal(csa)
 
 
 def _private(elements: Any, element: int) -> Any:
