@@ -14,11 +14,10 @@ from medtl.scans.scan import Scan
 
 #: At most so many instances of a volume or cine loop.
 _slices = Step("choose_slices", {"most": 16})
-_padding = Step("fill_padding")
 
 
 def _ct(name: str, level: float, width: float) -> Recipe:
-    steps = (Step("orient"), _padding, _slices, Step("window", {"level": level, "width": width}))
+    steps = (Step("orient"), _slices, Step("window", {"level": level, "width": width}))
     return Recipe(name, version=2, steps=steps)
 
 
@@ -31,7 +30,6 @@ RECIPES: dict[str, Recipe] = {
             version=2,
             steps=(
                 Step("crop_to_region"),
-                _padding,
                 _slices,
                 Step("percentile_window", {"lower": 0.5, "upper": 99.5}),
             ),
@@ -39,12 +37,12 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             "radiograph",
             version=2,
-            steps=(_padding, _slices, Step("percentile_window", {"lower": 1.0, "upper": 99.0})),
+            steps=(_slices, Step("percentile_window", {"lower": 1.0, "upper": 99.0})),
         ),
         _ct("ct", level=40.0, width=400.0),
         _ct("ct-lung", level=-600.0, width=1500.0),
         _ct("ct-bone", level=400.0, width=1800.0),
-        Recipe("mr", version=2, steps=(Step("orient"), _padding, Step("z_score", {"limit": 3.0}), _slices)),
+        Recipe("mr", version=2, steps=(Step("orient"), Step("z_score", {"limit": 3.0}), _slices)),
         Recipe("colour", channels=3, steps=(_slices, Step("bit_range"))),
         Recipe("picture", steps=(_slices, Step("bit_range"))),
     )

@@ -42,58 +42,56 @@ def crop_to_region(scan: Scan) -> Scan:
     return replace(cropped, header={**scan.header, "regions": moved})
 
 
-def fill_padding(scan: Scan) -> Scan:
-    """Give pixels that show nothing (the header's "padding": lowest to highest value) the smallest value of the others.
-
-    A CT's padding of -2000 outside the round field, or a radiograph's collimated border, would else take part in
-    every percentile and mean. A scan that says of no padding stays as it is.
-
-    Raises:
-        ScanError: all other pixels have one value.
-    """
-    low, high = scan.header.get("padding") or (np.inf, -np.inf)
-    empty = (scan.pixels >= np.float32(low)) & (scan.pixels <= np.float32(high))
-    if not empty.any():
-        return scan
-    shown = scan.pixels[~empty]
-    if shown.size == 0 or shown.min() == shown.max():
-        raise ScanError("apart from its padding every pixel has the same value: there is nothing to see")
-    return replace(scan, pixels=np.where(empty, shown.min(), scan.pixels))
-
-
 # ---- intensity ---------------------------------------------------------------------------------------------------
+# Pixels that show nothing (the header's "padding", lowest to highest value), such as the -2000 around the round field
+# of a CT or the collimated border of a radiograph, take no part in percentiles, mean and deviation, and turn black.
 def percentile_window(scan: Scan, lower: float = 0.5, upper: float = 99.5) -> Scan:
     """Map the scan's own percentiles to black and white, and clip: bright knobs, text and dead pixels do not count.
 
-    Equals MONAI's ScaleIntensityRangePercentiles(lower, upper, -1, 1, clip=True). Where both percentiles are one value
-    (a nearly empty picture) the smallest and largest values take their place.
+    Equals MONAI's ScaleIntensityRangePercentiles(lower, upper, -1, 1, clip=True) of the pixels that are no padding.
+    Where both percentiles are one value (a nearly empty picture) the smallest and largest values take their place.
+
+    Raises:
+        ScanError: all pixels but the padding have one value.
     """
-    low, high = (float(value) for value in np.percentile(scan.pixels, (lower, upper)))
+    empty = _padding(scan)
+    shown = _shown(scan, empty)
+    low, high = (float(value) for value in np.percentile(shown, (lower, upper)))
     if high <= low:
-        low, high = float(scan.pixels.min()), float(scan.pixels.max())
-    return replace(scan, pixels=_to_grey_range(scan.pixels, low, high))
+        low, high = float(shown.min()), float(shown.max())
+    return _in_grey(scan, empty, low, high)
 
 
 def window(scan: Scan, level: float, width: float) -> Scan:
     """Map `level` ± `width` / 2, in HU, to black and white, and clip (DICOM's LINEAR_EXACT, PS3.3 C.11.2.1.3).
 
-    Equals MONAI's ScaleIntensityRange(level - width / 2, level + width / 2, -1, 1, clip=True).
+    Equals MONAI's ScaleIntensityRange(level - width / 2, level + width / 2, -1, 1, clip=True); padding turns black.
+
+    Raises:
+        ScanError: all pixels but the padding have one value.
     """
-    return replace(scan, pixels=_to_grey_range(scan.pixels, level - width / 2, level + width / 2))
+    empty = _padding(scan)
+    _shown(scan, empty)
+    return _in_grey(scan, empty, level - width / 2, level + width / 2)
 
 
 def z_score(scan: Scan, limit: float = 3.0) -> Scan:
     """Subtract the mean of the foreground, divide by its standard deviation, and map ± `limit` to black and white.
 
-    The foreground is what is brighter than the whole scan's mean: in MR that leaves the air out (TorchIO's
-    ZNormalization with masking_method=ZNormalization.mean). Air takes part in the scaling and turns nearly black.
-    Equals MONAI's NormalizeIntensity(nonzero=True) where the air is zero, divided by `limit`.
+    The foreground is what is brighter than the mean of the whole scan, padding apart: in MR that leaves the air out
+    (TorchIO's ZNormalization with masking_method=ZNormalization.mean). Air takes part in the scaling and turns nearly
+    black. Equals MONAI's NormalizeIntensity(nonzero=True) where the air is zero, divided by `limit`.
+
+    Raises:
+        ScanError: all pixels but the padding have one value.
     """
-    foreground = scan.pixels[scan.pixels > scan.pixels.mean(dtype=np.float64)]
+    empty = _padding(scan)
+    shown = _shown(scan, empty)
+    foreground = shown[shown > shown.mean(dtype=np.float64)]
     if foreground.size == 0:
-        foreground = scan.pixels
+        foreground = shown
     mean, deviation = foreground.mean(dtype=np.float64), foreground.std(dtype=np.float64) or 1.0
-    return replace(scan, pixels=_to_grey_range(scan.pixels, mean - limit * deviation, mean + limit * deviation))
+    return _in_grey(scan, empty, mean - limit * deviation, mean + limit * deviation)
 
 
 def bit_range(scan: Scan) -> Scan:
@@ -107,6 +105,35 @@ def bit_range(scan: Scan) -> Scan:
     if bits < 1 or brightest > 2**bits - 1:
         bits = next((bits for bits in (1, 8, 10, 12, 16) if brightest <= 2**bits - 1), 32)
     return replace(scan, pixels=_to_grey_range(scan.pixels, 0.0, float(2**bits - 1)))
+
+
+def _padding(scan: Scan) -> np.ndarray | None:
+    """Which pixels show nothing, (slices, rows, columns[, 3]); None where none does."""
+    if not scan.header.get("padding"):
+        return None
+    low, high = scan.header["padding"]
+    empty = (scan.pixels >= np.float32(low)) & (scan.pixels <= np.float32(high))
+    return empty if empty.any() else None
+
+
+def _shown(scan: Scan, empty: np.ndarray | None) -> np.ndarray:
+    """The values of the pixels that are no padding."""
+    if empty is None:
+        return scan.pixels
+    shown = scan.pixels[~empty]
+    if shown.size == 0 or shown.min() == shown.max():
+        raise ScanError("apart from its padding every pixel has the same value: there is nothing to see")
+    return shown
+
+
+def _in_grey(scan: Scan, empty: np.ndarray | None, low: float, high: float) -> Scan:
+    """`low` to `high` as black to white, and padding black; the new values have no padding."""
+    pixels = _to_grey_range(scan.pixels, low, high)
+    if empty is None:
+        return replace(scan, pixels=pixels)
+    pixels[empty] = BLACK
+    header = {fact: value for fact, value in scan.header.items() if fact != "padding"}
+    return replace(scan, pixels=pixels, header=header)
 
 
 def _to_grey_range(pixels: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -254,7 +281,6 @@ def _on_grid(scan: Scan, pixels: np.ndarray, old_from_new: np.ndarray) -> Scan:
 #: Adding a step = adding a function above and a line here. A recipe names its steps by these names, on disk too.
 STEPS: Mapping[str, Callable[..., Any]] = {
     "crop_to_region": crop_to_region,
-    "fill_padding": fill_padding,
     "percentile_window": percentile_window,
     "window": window,
     "z_score": z_score,

@@ -117,12 +117,18 @@ def test_without_a_region_inside_the_picture_nothing_is_cropped(regions: list[tu
     assert steps.crop_to_region(scan) is scan
 
 
-def test_padding_takes_the_smallest_value_of_the_others() -> None:
-    pixels = np.array([[[-2000, -2000, 5, 9, -1000]]], np.float32)
-    filled = steps.fill_padding(Scan(pixels, header={"padding": (-2000.0, -1999.0)})).pixels
-    assert filled.tolist() == [[[-1000, -1000, 5, 9, -1000]]]
-    assert pixels[0, 0, 0] == -2000  # the scan itself is left alone
-    assert steps.fill_padding(scan := Scan(pixels)) is scan
+def test_padding_takes_no_part_in_percentiles_mean_and_deviation_and_turns_black() -> None:
+    pixels = np.array([[[-2000, -1999, 0, 10, 20, 40]]], np.float32)
+    scan = Scan(pixels, header={"padding": (-2000.0, -1999.0), "bits": 12})
+    by_percentiles = steps.percentile_window(scan, 0, 100)
+    np.testing.assert_allclose(by_percentiles.pixels, [[[-1, -1, -1, -0.5, 0, 1]]], atol=1e-6)
+    by_mean = steps.z_score(scan)  # the foreground, brighter than the mean of 17.5, is 20 and 40: 30 ± 10
+    np.testing.assert_allclose(by_mean.pixels, [[[-1, -1, -1, -2 / 3, -1 / 3, 1 / 3]]], atol=1e-6)
+    bright = Scan(pixels, header={"padding": (40.0, 40.0)})
+    np.testing.assert_allclose(steps.window(bright, 10, 20).pixels, [[[-1, -1, -1, 0, 1, -1]]], atol=1e-6)
+    for new in (by_percentiles, by_mean):  # the values are others now, and none of them is padding
+        assert new.header == {"bits": 12}
+    assert scan.header["padding"] == (-2000.0, -1999.0)
 
 
 # ---- slices and orientation
