@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pydicom.data
 import pytest
 from PIL import Image
 
@@ -20,7 +22,9 @@ from medtl.errors import InputError
 from medtl.scans import index_folders
 from medtl.scans.work import in_parallel, on_a_cluster
 
-pytest.importorskip("dask.distributed", reason="the extra [cluster] is not installed")
+Client = pytest.importorskip("dask.distributed", reason="the extra [cluster] is not installed").Client
+
+CT = Path(pydicom.data.__file__).parent / "test_files" / "dicomdirtests" / "98892001" / "CT5N"
 
 
 @pytest.fixture(scope="module")
@@ -35,22 +39,14 @@ def address() -> Iterator[str]:
     worker = [*dask, "worker", address, "--nworkers", "2", "--nthreads", "1", "--no-dashboard", "--host", host]
     processes = [subprocess.Popen(command, **quiet) for command in (scheduler, worker)]  # type: ignore[call-overload]
     try:
-        _wait_for(host, int(port))
+        with Client(address, timeout=60) as client:
+            client.wait_for_workers(2, timeout=60)
         yield address
     finally:
         for process in processes[::-1]:
             process.terminate()
         for process in processes:
             process.wait(timeout=20)
-
-
-def _wait_for(host: str, port: int) -> None:
-    for _ in range(200):
-        with socket.socket() as trial:
-            if trial.connect_ex((host, port)) == 0:
-                return
-        time.sleep(0.1)
-    raise TimeoutError("the scheduler did not start")
 
 
 def whose(_: int) -> int:
@@ -71,7 +67,10 @@ def test_indexing_gives_the_same_manifest(address: str, tmp_path: Path) -> None:
     for i in range(40):
         pixels = np.random.default_rng(i).integers(0, 255, (32, 40), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{i}.png")
+    for file in CT.iterdir():
+        shutil.copy(file, tmp_path / f"{file.name}.dcm")
     here = index_folders(tmp_path, use_cache=False)
+    assert "5" in set(here.frame.n_files)
     there = medtl.index(tmp_path, cluster=address)
     assert there.frame.equals(here.frame)
 

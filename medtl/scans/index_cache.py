@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from medtl.scans.looks import Look
 from medtl.scans.privacy import keyed_hash
 
 WHOLE = "the whole folder"  # the key of its scans, whose stamp is made of all its files
+LIBRARIES = ("imagecodecs", "nibabel", "numpy", "pillow", "pydicom", "scipy", "tifffile")
 AT_ONCE = 500  # entries written in one transaction: what a run that is killed loses
 
 
@@ -26,8 +28,9 @@ class IndexCache:
     """Looks by file and its stamp (size and times), and checked scans by the stamps of all their files.
 
     One SQLite file a folder, in the user's cache folder, readable by that user only; identifiers are hashed as in the
-    manifest. It is made anew when medtl's readers, the key that hides identifiers, or the option to keep them change.
-    Where it cannot be used (a disk that is full or read-only, a damaged file) everything is read again.
+    manifest, paths are as they are. It is made anew when medtl's readers, the key that hides identifiers, or the option
+    to keep them change. Where it cannot be used (a disk that is full or read-only, a damaged file) everything is read
+    again.
     """
 
     def __init__(self, root: Path, keep_identifiers: bool) -> None:
@@ -63,9 +66,9 @@ class IndexCache:
             return None
         try:
             found = self._open.execute("SELECT looks FROM looks WHERE key = ? AND stamp = ?", (key, stamp)).fetchone()
-        except sqlite3.Error:
+            return None if found is None else [_look(cells, root) for cells in json.loads(found[0])]
+        except (sqlite3.Error, ValueError, TypeError, KeyError):  # a damaged database, or a damaged cell of a sound one
             return None
-        return None if found is None else [_look(cells, root) for cells in json.loads(found[0])]
 
     def whole(self, stamp: str, root: str) -> list[Look] | None:
         """All scans of a folder in which nothing has changed, None where something has."""
@@ -102,8 +105,8 @@ class IndexCache:
 
 
 def _readers() -> str:
-    """A digest of the code that reads: what other code found is not taken over."""
-    digest = hashlib.sha256()
+    """A digest of the code that reads, the libraries' versions included: what others found is not taken over."""
+    digest = hashlib.sha256(" ".join(f"{name} {version(name)}" for name in LIBRARIES).encode())
     for file in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -41,6 +41,7 @@ class Look:
         on_gap: what is done about a gap that it has, "" where it has none.
         notes: "word: detail", joined by "; ".
         label, split: of a file that brings its own.
+        passing: whether the fault may be gone next time (a disk that did not answer, too little memory).
     """
 
     files: tuple[str, ...]
@@ -66,6 +67,7 @@ class Look:
     phash: str = ""
     label: str = ""
     split: str = ""
+    passing: bool = False
 
     def noting(self, *notes: str) -> Look:
         """The same with more notes."""
@@ -90,7 +92,12 @@ def look_at(file: str, root: str) -> list[Look]:
             return [_of_header(header, file, root)]
         return list(_looks_at(Look((file,), root), Path(file)))
     except ScanError as error:
-        return [Look((file,), root, status="unreadable", reason=str(error), content=_hash(file))]
+        unread = Look((file,), root, status="unreadable", reason=str(error), content=_hash(file))
+        return [replace(unread, passing=_is_passing(error))]
+
+
+def _is_passing(error: ScanError) -> bool:
+    return isinstance(error.__cause__, OSError | MemoryError)
 
 
 def _looks_at(look: Look, file: Path) -> Iterator[Look]:
@@ -165,7 +172,7 @@ def _of_header(header: Header, file: str, root: str) -> Look:
         series=header.series_uid,
         modality=header.modality,
         manufacturer=header.manufacturer,
-        planes=planes if not reason and _makes_volumes(header) else (),
+        planes=planes if status == "ok" and _makes_volumes(header) else (),
         notes=notes,
     )
 
@@ -173,6 +180,8 @@ def _of_header(header: Header, file: str, root: str) -> Look:
 def _makes_volumes(header: Header) -> bool:
     """Whether the file's slices belong to volumes, with those of its series or by themselves."""
     placed = any(plane.placed for plane in header.planes)
+    if "Secondary Capture" in header.sop_class:
+        return placed
     return header.modality in STACKED or (placed and (header.modality in ("", "OT") or len(header.planes) > 1))
 
 
@@ -206,13 +215,13 @@ def check_pixels(look: Look) -> Look:
     from medtl.scans.duplicates import fingerprint, perceptual_hash
     from medtl.scans.read import read_scan
 
-    part = len(look.files) > 1
-    files = [Path(look.files[len(look.files) // 2])] if part else [Path(look.files[0])]
+    part = len(look.files) == look.slices > 1  # one slice a file
+    files = [Path(look.files[len(look.files) // 2])] if part else [Path(file) for file in look.files]
     volume = int(look.volume) if look.volume and not part else None
     try:
         scan = read_scan(files, volume=volume, on_gap=look.on_gap or "error")
     except ScanError as error:
-        return replace(look, status="unreadable", reason=str(error))
+        return replace(look, status="unreadable", reason=str(error), passing=_is_passing(error))
     depth, rows, columns = scan.pixels.shape[:3]
     depth = look.slices if part else depth
     mark = fingerprint(scan)

@@ -48,6 +48,7 @@ def _split(looks: Sequence[Look], on_gap: OnGap) -> Iterator[Look]:
     found, mended = split_stacks(planes), False
     if on_gap != "error" and any(stack.problem for stack in found):
         found, mended = split_stacks(planes, on_gap), True
+    splits: dict[tuple[int, ...], list[Stack]] = {}  # of a few files, as `read` will split them
     for stack in found:
         numbers = list(dict.fromkeys(plane.file for plane in stack.planes))
         first = looks[numbers[0]]
@@ -58,7 +59,7 @@ def _split(looks: Sequence[Look], on_gap: OnGap) -> Iterator[Look]:
             content=content if len(found) == 1 else keyed_hash(f"{content} {stack.name}", length=12),
             planes=(),
             slices=len(stack.planes),
-            volume=_volume_of(stack, planes, on_gap if mended else "error"),
+            volume=_volume_of(stack, planes, splits, on_gap if mended else "error"),
             spacing=spacing_in_words(stack.spacing),
             on_gap=on_gap if mended else "",
             status="unreadable" if stack.problem else first.status,
@@ -76,11 +77,13 @@ def _without_copies(looks: Sequence[Look]) -> list[Look]:
     return list(first.values())
 
 
-def _volume_of(stack: Stack, planes: Sequence[Plane], on_gap: OnGap) -> str:
+def _volume_of(stack: Stack, planes: Sequence[Plane], splits: dict[tuple[int, ...], list[Stack]], on_gap: OnGap) -> str:
     """Which volume of its own files the stack is, as `read` counts them; "" where they hold no other."""
-    files = {plane.file for plane in stack.planes}
-    there = [plane for plane in planes if plane.file in files]
-    if len(there) == len(stack.planes):
+    files = tuple(sorted({plane.file for plane in stack.planes}))
+    if files not in splits:
+        of_these = set(files)
+        splits[files] = split_stacks([plane for plane in planes if plane.file in of_these], on_gap)
+    if len(splits[files]) == 1:
         return ""
-    mine = set(stack.planes)
-    return str(next(k for k, each in enumerate(split_stacks(there, on_gap)) if mine & set(each.planes)))
+    mine = (stack.planes[0].file, stack.planes[0].frame)
+    return str(next(k for k, each in enumerate(splits[files]) if mine in {(p.file, p.frame) for p in each.planes}))

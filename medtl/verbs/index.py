@@ -75,6 +75,7 @@ def index(
         if out is not None:
             manifest.save(out, force)
             say(f"\nwritten: {out}")
+            _unmatched_beside(out).unlink(missing_ok=True)  # that of the manifest before
             if unmatched:
                 path = _save_unmatched(unmatched, out)
                 say(f"written: {path}, what has no partner in the labels file or among the scans")
@@ -118,7 +119,8 @@ def _save_unmatched(rows: Sequence[dict[str, str]], manifest: Path | str) -> Pat
 
     path = _unmatched_beside(manifest)
     with atomic_write(path) as part:
-        part.write_text(to_csv(list(rows[0]), [list(row.values()) for row in rows]), encoding="utf-8")
+        text = to_csv(list(rows[0]), [list(row.values()) for row in rows])
+        part.write_text(text, encoding="utf-8", errors="backslashreplace")  # a file's name may be no UTF-8
     return path
 
 

@@ -311,3 +311,35 @@ def test_folders_with_labels_of_their_own_are_no_classes(tmp_path: Path, capsys:
         (tmp_path / site / "labels.csv").write_text("file,label\n0.dcm,x\n1.dcm,y\n")
     assert set(index_folders(tmp_path).frame.label) == {""}
     assert f"{Path('north') / 'labels.csv'} is not read" in capsys.readouterr().out
+
+
+def test_a_split_that_leaks_stops_the_index_and_names_the_patients(tmp_path: Path) -> None:
+    for i in range(4):
+        write_picture(tmp_path / f"{i}.png", i)
+    (tmp_path / "labels.csv").write_text(
+        "file,patient,label,split\n0.png,Jane,a,train\n1.png,Jane,a,test\n2.png,Joan,b,train\n3.png,Jill,b,test\n"
+    )
+    with pytest.raises(InputError, match=rf"{keyed_hash('Jane', 'P-')} in train and test") as error:
+        index_folders(tmp_path)
+    assert "Jane" not in str(error.value)
+
+
+def test_patients_of_the_headers_stay_together_under_other_names(tmp_path: Path) -> None:
+    """A labels file that numbers examinations, and calls the column patient, tears nobody apart."""
+    lines = ["file,patient,label"]
+    for i in range(12):
+        write_dicom(tmp_path / f"{i}.dcm", texture(i), PatientID=f"person {i // 4}")
+        lines.append(f"{i}.dcm,examination {i},{'ab'[i % 2]}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    frame = index_folders(tmp_path).frame
+    assert frame.patient.nunique() == 12 and frame.group.nunique() == 3
+    assert (frame.groupby("group").split.nunique() == 1).all()
+
+
+def test_one_name_for_all_in_the_headers_tells_nobody_apart(tmp_path: Path) -> None:
+    lines = ["file,patient,label"]
+    for i in range(12):
+        write_dicom(tmp_path / f"{i}.dcm", texture(i), PatientID="ANONYMOUS")
+        lines.append(f"{i}.dcm,person {i // 2},{'ab'[i // 2 % 2]}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    assert index_folders(tmp_path).frame.group.nunique() == 6

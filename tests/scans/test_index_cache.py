@@ -14,7 +14,7 @@ import pydicom.data
 import pytest
 from PIL import Image
 
-from medtl.scans import index as index_module
+from medtl.scans import folder as folder_module
 from medtl.scans import index_folders, looks
 from medtl.scans.index_cache import IndexCache
 
@@ -48,7 +48,7 @@ def read_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
             read.append(Path(what if isinstance(what, str) else what.files[0]).name)
             return real(what, *more)
 
-        monkeypatch.setattr(index_module, name, counted)
+        monkeypatch.setattr(folder_module, name, counted)
     return read
 
 
@@ -147,10 +147,49 @@ def test_a_run_that_was_killed_left_what_it_had(
             raise KeyboardInterrupt
         return real(look)
 
-    monkeypatch.setattr(index_module, "check_pixels", killed)
+    monkeypatch.setattr(folder_module, "check_pixels", killed)
     with pytest.raises(KeyboardInterrupt):
         index_folders(folder)
-    monkeypatch.setattr(index_module, "check_pixels", real)
+    monkeypatch.setattr(folder_module, "check_pixels", real)
     read_files.clear()
     index_folders(folder)
     assert read_files == []  # every header was there already
+
+
+def test_a_fault_that_passes_is_not_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that did not answer once must not leave a gap in a series for ever."""
+    from medtl.errors import ScanError
+    from medtl.scans import dicom_header
+
+    real = dicom_header.header_of_part_10
+    asked: list[str] = []
+
+    def fails_once(path: str) -> Any:
+        asked.append(path)
+        if Path(path).parent.name == "ct" and sum("ct" in each for each in asked) == 3:
+            raise ScanError("the file cannot be read: ask for permission to read it") from OSError(5, "I/O error")
+        return real(path)
+
+    monkeypatch.setattr(dicom_header, "header_of_part_10", fails_once)
+    assert "unreadable" in set(index_folders(folder).frame.status)
+    monkeypatch.setattr(dicom_header, "header_of_part_10", real)
+    assert index_folders(folder).frame.equals(index_folders(folder, use_cache=False).frame)
+    assert "unreadable" not in set(index_folders(folder).frame.status)
+
+
+def test_a_damaged_cell_of_a_sound_database(folder: Path) -> None:
+    first = index_folders(folder)
+    with sqlite3.connect(IndexCache(folder, keep_identifiers=False).path) as connection:
+        connection.execute("UPDATE looks SET looks = substr(looks, 1, length(looks) / 2)")
+    assert index_folders(folder).frame.equals(first.frame)
+
+
+def test_voxels_in_a_hidden_file_are_looked_at_again(tmp_path: Path) -> None:
+    voxels = np.arange(60, dtype="<i2")
+    header = "ObjectType = Image\nNDims = 3\nDimSize = 5 4 3\nElementType = MET_SHORT\nElementDataFile = .y.raw\n"
+    (tmp_path / "y.mhd").write_text(header)
+    (tmp_path / ".y.raw").write_bytes(voxels.tobytes())
+    before = index_folders(tmp_path).frame.fingerprint.item()
+    (tmp_path / ".y.raw").write_bytes(voxels[::-1].tobytes())
+    after = index_folders(tmp_path).frame.fingerprint.item()
+    assert before and after and before != after

@@ -11,6 +11,8 @@ import numpy as np
 import pydicom
 import pydicom.data
 import pytest
+from pydicom.dataset import Dataset
+from pydicom.uid import EnhancedMRImageStorage
 
 from medtl.errors import InputError, ScanError
 from medtl.scans import index_folders, read
@@ -85,14 +87,15 @@ def test_volumes_of_one_file_are_rows_of_it(shared_data: Path, tmp_path: Path) -
 
 
 def test_screenshots_beside_a_series_are_set_aside_and_alone_they_are_the_scans(tmp_path: Path) -> None:
-    for name in ("SC_rgb_small_odd.dcm", "CT_small.dcm"):
-        shutil.copy(TESTS / name, tmp_path)
+    shutil.copy(TESTS / "CT_small.dcm", tmp_path)
+    screenshot = pydicom.dcmread(TESTS / "SC_rgb_small_odd.dcm")
+    for number, study in enumerate((pydicom.dcmread(TESTS / "CT_small.dcm").StudyInstanceUID, "1.2.9")):
+        screenshot.StudyInstanceUID = study
+        screenshot.save_as(tmp_path / f"screenshot {number}")
     m = index_folders(tmp_path)
-    assert dict(zip(m.frame.modality, m.frame.status, strict=True)) == {"OT": "set aside", "CT": "ok"}
-    assert "secondary capture" in m.frame.reason[m.frame.status == "set aside"].item()
-    (tmp_path / "CT_small.dcm").unlink()
-    (row,) = index_folders(tmp_path)
-    assert row.status == "ok" and row.extra["notes"].startswith("secondary capture")
+    assert list(m.frame.status) == ["ok", "set aside", "ok"]  # the last is all that its study has
+    assert "secondary capture" in m.frame.reason[1]
+    assert m.frame.notes[2].startswith("secondary capture")
 
 
 def test_everything_that_is_no_picture_is_set_aside_with_its_kind(tmp_path: Path) -> None:
@@ -115,3 +118,82 @@ def test_a_dicomdir_names_the_files_of_a_disc() -> None:
     whole = index_folders(disc)
     there = {row.scan_id for row in m.usable}
     assert len(there) > 5 and there <= {row.scan_id for row in whole.usable}
+
+
+def enhanced(slices: list[Any], groups: list[dict[str, Any]]) -> Any:
+    """One multi-frame file of single slices, with what belongs to each frame in its functional group."""
+    dataset = slices[0]
+    dataset.NumberOfFrames = len(slices)
+    dataset.PixelData = b"".join(each.PixelData for each in slices)
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
+    dataset.Modality = "MR"
+    shared = Dataset()
+    shared.PixelMeasuresSequence = [items(PixelSpacing=[2.0, 1.0], SliceThickness=3.0)]
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    dataset.PerFrameFunctionalGroupsSequence = []
+    for each, group in zip(slices, groups, strict=True):
+        frame = Dataset()
+        frame.PlanePositionSequence = [items(ImagePositionPatient=each.ImagePositionPatient)]
+        frame.PlaneOrientationSequence = [items(ImageOrientationPatient=each.ImageOrientationPatient)]
+        for name, value in group.items():
+            setattr(frame, name, [value])
+        dataset.PerFrameFunctionalGroupsSequence.append(frame)
+    return dataset
+
+
+def items(**fields: Any) -> Dataset:
+    dataset = Dataset()
+    for name, value in fields.items():
+        setattr(dataset, name, value)
+    return dataset
+
+
+def test_each_echo_of_an_enhanced_file_is_a_row_with_its_own_name(phantom: Phantom, save: Save, tmp_path: Path) -> None:
+    slices, groups = [], []
+    for echo in (10.0, 20.0, 30.0):
+        for each in phantom.stack(4, add=echo):
+            slices.append(each)
+            groups.append({"MREchoSequence": items(EffectiveEchoTime=echo)})
+    save([enhanced(slices, groups)])
+    m = index_folders(tmp_path)
+    assert list(m.frame.notes) == ["echo 1 of 3", "echo 2 of 3", "echo 3 of 3"]
+    assert list(m.frame.volume) == ["0", "1", "2"]
+    for row, echo in zip(m, (10.0, 20.0, 30.0), strict=True):
+        phantom.assert_true(read(row), echo)
+
+
+def test_two_enhanced_files_of_two_directions_each(phantom: Phantom, save: Save, tmp_path: Path) -> None:
+    sagittal = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
+    files = []
+    for part in range(2):
+        slices = []
+        for orientation in (phantom.axial, sagittal):
+            up = 3 * np.cross(orientation[:3], orientation[3:])
+            slices += phantom.stack(
+                4, up, orientation=orientation, position=np.array((-8.0, -6.0, 0.0)) + 4 * part * up
+            )
+        files.append(enhanced(slices, [{} for _ in slices]))
+        files[-1].InstanceNumber = part + 1
+    save(files)
+    m = index_folders(tmp_path)
+    assert list(m.frame.status) == ["ok", "ok"], list(m.frame.reason)
+    assert list(m.frame["size"]) == ["8 x 6 x 8"] * 2
+    for row in m:
+        phantom.assert_true(read(row))
+
+
+def test_many_time_points_in_one_file_are_split_once(
+    phantom: Phantom, save: Save, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from medtl.scans import series
+
+    slices, groups = [], []
+    for time in range(30):
+        slices += phantom.stack(3)
+        groups += [{"FrameContentSequence": items(TemporalPositionIndex=time + 1)} for _ in range(3)]
+    save([enhanced(slices, groups)])
+    splits: list[int] = []
+    real = series.split_stacks
+    monkeypatch.setattr(series, "split_stacks", lambda *what: splits.append(1) or real(*what))
+    assert len(index_folders(tmp_path)) == 30
+    assert len(splits) <= 2

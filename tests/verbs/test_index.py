@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -128,3 +129,36 @@ def test_folders_given_together_share_their_splits(tmp_path: Path) -> None:
     m = manifest_of([tmp_path / "north", tmp_path / "south"])
     assert (m.frame.groupby("patient").split.nunique() == 1).all()
     assert list(m.frame.site) == ["north"] * 12 + ["south"] * 12
+
+
+def test_what_has_no_partner_is_listed_beside_the_manifest(folder: Path, tmp_path: Path) -> None:
+    with (folder / "labels.csv").open("a") as file:
+        file.write("\ngone.png,p9,benign\n")
+    medtl.index(folder, out=tmp_path / "m.csv")
+    listed = (tmp_path / "m.unmatched.csv").read_text()
+    assert "gone.png" in listed and "row without scan" in listed
+    (folder / "labels.csv").write_text((folder / "labels.csv").read_text().replace("\ngone.png,p9,benign\n", ""))
+    with pytest.raises(InputError, match="exists already"):
+        medtl.index(folder, out=tmp_path / "m.csv")
+    medtl.index(folder, out=tmp_path / "m.csv", force=True)
+    assert not (tmp_path / "m.unmatched.csv").exists()
+
+
+def test_a_name_that_is_no_text_stops_nothing(folder: Path, tmp_path: Path) -> None:
+    odd = os.fsdecode(os.fsencode(tmp_path) + b"/h\xff")
+    folder.rename(odd)
+    Path(odd, os.fsdecode(b"bad\xff.png")).write_bytes(Path(odd, "0.png").read_bytes())
+    m = medtl.index(odd, out=tmp_path / "m.csv", report=tmp_path / "sheet.html")
+    assert "unreadable" in set(m.frame.status)
+    assert medtl.Manifest.load(tmp_path / "m.csv").frame.equals(m.frame)
+
+
+def test_explain_says_what_was_decided(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    medtl.index(explain=folder / "0.png")
+    assert "a picture" in capsys.readouterr().out
+    medtl.index(explain=folder / "notes.txt")
+    assert "a text file, not a scan" in capsys.readouterr().out
+    with pytest.raises(InputError, match="is not there"):
+        medtl.index(explain=folder / "nowhere.png")
+    with pytest.raises(InputError, match="no folder is named"):
+        medtl.index()
