@@ -34,7 +34,7 @@ def main() -> None:
             mine = (frame.site == site).to_numpy()
             found = find_shortcuts(table[mine], FEATURES, frame.label[mine], groups[mine])
             rows.append(_row(f"{name}, {site}", "label", found))
-    print(markdown(rows))
+    print(markdown(list(rows[0]), [list(row.values()) for row in rows]))
     print(f"\n{machine()}")
 
 
