@@ -19,11 +19,13 @@ from medtl.errors import ScanError
 from medtl.scans.dicom_facts import facts
 from medtl.scans.dicom_header import CUT_OFF, KINDS, Elements, Header, kind_of, read_elements, read_header
 from medtl.scans.dicom_mosaic import is_mosaic, mosaic_slices
+from medtl.scans.dicom_padding import Padding, mark_padding, padding_of, turned
 from medtl.scans.dicom_pixels import photometric, real_values, rounding
 from medtl.scans.dicom_place import Plane, planes_of, renumber
 from medtl.scans.dicom_resample import resample
 from medtl.scans.dicom_some import some_frames
 from medtl.scans.dicom_stacks import OnGap, Stack, split_stacks
+from medtl.scans.dicom_walk import DAMAGED
 from medtl.scans.quiet import Together, without_warnings
 from medtl.scans.scan import Scan
 
@@ -36,6 +38,9 @@ def read_dicom(files: Sequence[str | Path], volume: int | None = None, on_gap: O
     """Read one stack of a series: its files in any order, or the one file of a picture or a multi-frame object.
 
     Slices are sorted along their normal. Frames of a loop, which have no place, become slices as they come.
+
+    The header's "padding" is the (lowest, highest) value of pixels that show nothing. Where slices have it at different
+    values, or are resampled, all padding gets one value, below every other.
 
     Args:
         files: of one series.
@@ -58,16 +63,14 @@ def read_dicom(files: Sequence[str | Path], volume: int | None = None, on_gap: O
         stack, volumes = _chosen(stacks, volume)
         if stack.problem:
             raise ScanError(stack.problem)
-        pixels, turn, first, rounded = _pixels(stack, paths, only)
-        header = facts(first, turn)
-        if rounded:
-            header["rounded"] = max(rounded, header.get("rounded", 0.0))
+        pixels, header = _pixels(stack, paths, only)
         if volumes > 1:
             header["volumes"] = volumes
         if stack.notes:
             header["notes"] = stack.notes
         if stack.grid is not None:
-            pixels = resample(pixels, stack.grid)
+            padding, _ = header.get("padding", (None, None))
+            pixels = resample(pixels, stack.grid, padding)
         return Scan(pixels, stack.affine, stack.planes[0].modality, stack.spacing, header)
 
 
@@ -104,14 +107,14 @@ def _in_plain_words() -> Iterator[None]:
     """Whatever a damaged file makes a library raise is a fault of the file, said in one sentence."""
     try:
         yield
-    except (ScanError, MemoryError):
+    except (ScanError, MemoryError, ImportError):
         raise
     except FileNotFoundError as error:
         raise ScanError("the file is not there any more: index the folder again") from error
     except PermissionError as error:
         raise ScanError("the file may not be read: ask for permission to read it") from error
     except Exception as error:
-        raise ScanError("the DICOM file is cut off or damaged: copy or export it again") from error
+        raise ScanError(DAMAGED) from error
 
 
 def _planes(path: Path, elements: Elements) -> list[Plane]:
@@ -124,19 +127,19 @@ def _planes(path: Path, elements: Elements) -> list[Plane]:
     return planes_of(elements, 0)
 
 
-def _pixels(stack: Stack, paths: list[Path], only: Elements | None) -> tuple[np.ndarray, float | None, Any, float]:
+def _pixels(stack: Stack, paths: list[Path], only: Elements | None) -> tuple[np.ndarray, dict[str, Any]]:
     """Pixels of the slices in order, MONOCHROME1 turned: here and nowhere else.
 
     Returns:
-        float32 (slices, rows, columns[, 3]); the value about which it was turned, or None; the first file's header; by
-        how much float32 changes a value of the other files, at most.
+        float32 (slices, rows, columns[, 3]); the facts of the first file's header, and of all: "rounded", "padding".
     """
     wanted: dict[int, list[tuple[int, int]]] = {}
     for slice_, plane in enumerate(stack.planes):
         wanted.setdefault(plane.file, []).append((slice_, plane.frame))
     (file, slices), *rest = wanted.items()
-    first, values, turn = _decoded(paths[file], slices, only or read_elements(paths[file], pixels=True))
-    turns, rounded = [turn], [0.0]
+    first = only or read_elements(paths[file], pixels=True)
+    values, turn, padding = _decoded(paths[file], slices, first)
+    turns, rounded, paddings = [turn], [0.0], dict(zip(slices, padding, strict=True))
     if not rest:
         pixels = np.ascontiguousarray(values)
     else:
@@ -144,26 +147,45 @@ def _pixels(stack: Stack, paths: list[Path], only: Elements | None) -> tuple[np.
         pixels[[slice_ for slice_, _ in slices]] = values
         del values
         with _threads(first, len(rest)) as in_turn:
-            for turn, error in in_turn(lambda item: _fill(pixels, paths[item[0]], item[1]), rest):
+            filled = in_turn(lambda item: _fill(pixels, paths[item[0]], item[1]), rest)
+            for (_, slices), (turn, error, padding) in zip(rest, filled, strict=True):
                 turns.append(turn)
                 rounded.append(error)
-    if None in turns:
-        if turns.count(None) < len(turns):
-            raise ScanError("the series mixes MONOCHROME1 and MONOCHROME2: export it again")
-        return without_false_colour(pixels), None, first, max(rounded)
-    about = max(turn for turn in turns if turn is not None)  # one for the series, where each file has its own slope
-    return np.subtract(np.float32(about), pixels, dtype=np.float32, out=pixels), about, first, max(rounded)
+                paddings.update(zip(slices, padding, strict=True))
+    by_slice = [padding for _, padding in sorted(paddings.items())]
+    about = None
+    if None not in turns:
+        about = max(turn for turn in turns if turn is not None)  # one for the series, where each file has its own slope
+        np.subtract(np.float32(about), pixels, dtype=np.float32, out=pixels)
+        by_slice = [turned(padding, about) for padding in by_slice]
+    elif turns.count(None) < len(turns):
+        raise ScanError("the series mixes MONOCHROME1 and MONOCHROME2: export it again")
+    header = facts(first, about)
+    if largest := max(*rounded, header.get("rounded", 0.0)):
+        header["rounded"] = largest
+    if one := _one_padding(pixels, by_slice, stack):
+        header["padding"] = one
+    return pixels if about is not None else without_false_colour(pixels), header
+
+
+def _one_padding(pixels: np.ndarray, by_slice: list[Padding | None], stack: Stack) -> Padding | None:
+    """The padding of all slices; set to one value where theirs are not the same, or to be resampled."""
+    if (stack.grid is None and len(set(by_slice)) == 1) or set(by_slice) == {None}:
+        return by_slice[0]
+    return mark_padding(pixels, by_slice)
 
 
 def _decoded(
     path: Path, slices: list[tuple[int, int]], elements: Elements, out: np.ndarray | None = None
-) -> tuple[Elements, np.ndarray, float | None]:
+) -> tuple[np.ndarray, float | None, list[Padding | None]]:
     """Some frames of a file, given as (slice, frame).
 
     Returns:
-        its header; the values of those frames, in `out` where they fit; about which value to turn them, or None.
+        the values of those frames, in `out` where they fit; about which value to turn them, or None; the padding of
+        each.
     """
     frames = [frame for _, frame in slices]
+    padding = padding_of(elements, frames)
     if is_mosaic(elements):
         values, turn = real_values(elements, path)
         values = mosaic_slices(elements, values)
@@ -174,23 +196,27 @@ def _decoded(
             frames = list(range(len(values)))
     if frames != list(range(len(values))):
         values = values[frames]
-    return elements, values, turn if photometric(elements) == "MONOCHROME1" else None
+    return values, turn if photometric(elements) == "MONOCHROME1" else None, padding
 
 
-def _fill(pixels: np.ndarray, path: Path, slices: list[tuple[int, int]]) -> tuple[float | None, float]:
+def _fill(
+    pixels: np.ndarray, path: Path, slices: list[tuple[int, int]]
+) -> tuple[float | None, float, list[Padding | None]]:
     """Put a file's frames where they belong: (slice, frame).
 
     Returns:
-        about which value they are to be turned; by how much float32 changes a value of them, at most.
+        about which value they are to be turned; by how much float32 changes a value of them, at most; the padding of
+        each.
     """
     slice_ = slices[0][0]
     out = pixels[slice_ : slice_ + 1] if len(slices) == 1 else None
-    elements, values, turn = _decoded(path, slices, read_elements(path, pixels=True), out)
+    elements = read_elements(path, pixels=True)
+    values, turn, padding = _decoded(path, slices, elements, out)
     if values.shape[1:] != pixels.shape[1:]:
         raise ScanError("the series holds pictures of different sizes or kinds: index each by itself")
     if values is not out:
         pixels[[slice_ for slice_, _ in slices]] = values
-    return turn, rounding(elements, path)
+    return turn, rounding(elements, path), padding
 
 
 @contextmanager

@@ -33,7 +33,6 @@ from medtl.scans.dicom_walk import (
     past,
     walk,
 )
-from medtl.scans.quiet import without_warnings
 
 EXPLICIT = "1.2.840.10008.1.2.1"
 NO_PIXELS = "the file ends before its pixels begin: it is cut off, copy or export it again"
@@ -173,42 +172,6 @@ class Elements:
         if self._pixels is None:
             raise ScanError(NO_PIXELS)
         return self._pixels
-
-    def to_pydicom(self, *keywords: str | tuple[int, int], pixels: bool = False) -> Any:
-        """A pydicom Dataset with these fields, or with all; `pixels`: the pixel data too, where they were read."""
-        from pydicom.dataelem import DataElement, RawDataElement
-        from pydicom.dataset import Dataset, FileMetaDataset
-        from pydicom.sequence import Sequence
-        from pydicom.tag import Tag
-
-        keys = [self._keys[name] for name in keywords] if keywords else list(self._where)
-        elements: dict[Any, Any] = {}
-        for key in keys:
-            at = self._where.get(key)
-            if at is None:
-                continue
-            tag = Tag(self._order.key(key))
-            vr, start, length = self._span(at, key)
-            if vr == "SQ":
-                items = [item.to_pydicom() for item in self._sequence(key, start, length) or []]
-                elements[tag] = DataElement(tag, vr, Sequence(items), start, length == UNDEFINED)
-            else:
-                if vr == "US or SS":
-                    vr = "SS" if self._signed() else "US"
-                value = self._raw(start, length)
-                elements[tag] = RawDataElement(tag, vr, len(value), value, start, self.implicit, self.little)
-        dataset = Dataset(elements)
-        dataset.set_original_encoding(self.implicit, self.little, self._encodings())
-        if self._layout:
-            dataset.file_meta = FileMetaDataset()
-            with without_warnings:
-                dataset.file_meta.TransferSyntaxUID = self.transfer_syntax
-        if pixels and self._pixels is not None and self.pixels_at:
-            _, known, keyword = self.pixels_at
-            vr = {"PixelData": "OB" if known is None else "OW", "FloatPixelData": "OF"}.get(keyword, "OD")
-            tag = Tag(keyword)
-            dataset[tag] = DataElement(tag, vr, self._pixels, is_undefined_length=known is None, already_converted=True)
-        return dataset
 
     def _span(self, at: int, key: int) -> tuple[str, int, int]:
         """The VR in force, the offset of the value, and its length, of the element at an offset."""

@@ -8,9 +8,9 @@ from contextlib import suppress
 from typing import Any
 
 from medtl.errors import ScanError
-from medtl.scans.dicom_layout import bits, layout_of, photometric, whole
-from medtl.scans.dicom_pixels import rounding, slope_of
-from medtl.scans.dicom_tables import look_up, table_of
+from medtl.scans.dicom_pixel_format import bits, photometric, whole
+from medtl.scans.dicom_pixels import rounding
+from medtl.scans.dicom_tables import table_of
 
 TWO_D, TISSUE = 1, 1  # RegionSpatialFormat and RegionDataType, PS3.3 C.8.5.5.1
 
@@ -27,7 +27,6 @@ def facts(elements: Any, turn: float | None) -> dict[str, Any]:
         "window_center" and "window_width", the first window, and "windows", all as (centre, width);
         "window_function" ("SIGMOID", "LINEAR_EXACT") where it is not the usual one;
         "voi_lut": (first value that it maps, its entries), to be shown in place of a window;
-        "padding": (lowest, highest) value of pixels that show nothing;
         "regions": where an ultrasound machine put its pictures, (top, left, bottom, right), the last two excluded;
         "rounded": by how much float32 changes a value, at most, where whole numbers are too large for it.
     """
@@ -51,9 +50,6 @@ def facts(elements: Any, turn: float | None) -> dict[str, Any]:
     with suppress(ScanError, TypeError, ValueError, IndexError):
         if (table := _voi_table(elements, turn)) is not None:
             found["voi_lut"] = table
-    with suppress(ScanError, TypeError, ValueError, IndexError):
-        if (padding := _padding(elements, turn)) is not None:
-            found["padding"] = padding
     if regions := _regions(elements):
         found["regions"] = regions
     with suppress(ScanError):
@@ -83,35 +79,6 @@ def _voi_table(elements: Any, turn: float | None) -> tuple[float, tuple[int, ...
     return turn - (first + len(table) - 1), tuple((2**depth - 1 - table[::-1].astype(int)).tolist())
 
 
-def _padding(elements: Any, turn: float | None) -> tuple[float, float] | None:
-    """PixelPaddingValue up to PixelPaddingRangeLimit, as the pixels have them after rescale and turn."""
-    if elements.get("PixelPaddingValue") is None:
-        return None
-    layout = layout_of(elements)
-    if layout.samples == 3 or layout.real:
-        return None
-    stored = whole(elements, "PixelPaddingValue", 0)
-    ends = [_as_stored(value, layout.signed) for value in (stored, whole(elements, "PixelPaddingRangeLimit", stored))]
-    if modality := elements.get("ModalityLUTSequence"):
-        import numpy as np
-
-        first, table = table_of(modality[0])
-        ends = [float(value) for value in look_up(np.array(ends), first, table)]
-    else:
-        slope, intercept = slope_of(elements)
-        ends = [value * slope + intercept for value in ends]
-    if turn is not None:
-        ends = [turn - value for value in ends]
-    return min(ends), max(ends)
-
-
-def _as_stored(value: int, signed: bool) -> float:
-    """The value with the sign of the pixels, where a writer got its VR wrong."""
-    if signed and 2**15 <= value < 2**16:
-        return float(value - 2**16)
-    return float(value + 2**16 if not signed and -(2**15) <= value < 0 else value)
-
-
 def _regions(elements: Any) -> list[tuple[int, int, int, int]]:
     """The regions that show tissue in two dimensions, or all where none says so."""
     chosen = list(_boxes(elements, only_tissue=True)) or list(_boxes(elements, only_tissue=False))
@@ -135,17 +102,13 @@ def _boxes(elements: Any, only_tissue: bool) -> Iterator[tuple[int, int, int, in
 def _numbers(elements: Any, keyword: str) -> list[float]:
     try:
         value = elements.get(keyword)
-        several = value if hasattr(value, "__len__") and not isinstance(value, str) else [value]
+        several = value if isinstance(value, list) else [value]
         return [float(number) for number in several]
     except (TypeError, ValueError):
         return []
 
 
 def _text(elements: Any, keyword: str) -> str:
-    try:
-        value = elements.get(keyword)
-    except Exception:  # a field that cannot be decoded is a field that the file does not know
-        return ""
-    if value is None:
-        return ""
-    return str(value if isinstance(value, str) or not hasattr(value, "__getitem__") else value[0]).strip(" \0")
+    value = elements.get(keyword)
+    value = value[0] if isinstance(value, list) else value
+    return value if isinstance(value, str) else ""

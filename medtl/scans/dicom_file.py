@@ -9,13 +9,12 @@ from typing import Any, BinaryIO
 
 from medtl.errors import ScanError
 from medtl.scans.dicom_elements import NO_PIXELS, Elements
-from medtl.scans.dicom_walk import DAMAGED, DEFLATED, Layout, Layouts, begins_at, layout_of, past
+from medtl.scans.dicom_walk import CUT_OFF, DAMAGED, DEFLATED, Layout, Layouts, begins_at, layout_of, past
 from medtl.scans.sniff import is_dicom
 from medtl.scans.source import GZIP, LARGE, RATIO, open_scan
 
 FIRST = 1 << 16  # bytes read at first; the header of a CT, an MR or a radiograph has 2,000 to 20,000
 LONGEST = 1 << 26  # bytes read at most in search of the pixels; an enhanced CT of 10,000 frames has 20 million
-CUT_OFF = "the file is cut off: its pixels end before they should, copy or export it again"
 UNREADABLE = "the file cannot be read: ask for permission to read it"
 
 _layouts = Layouts()

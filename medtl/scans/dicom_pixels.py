@@ -28,19 +28,17 @@ import numpy as np
 
 from medtl.errors import ScanError
 from medtl.scans.dicom_codecs import decoded
-from medtl.scans.dicom_layout import (
+from medtl.scans.dicom_native import native, to_rgb, without_unused_bits
+from medtl.scans.dicom_pixel_format import (
     PALETTE,
     YBR,
-    Layout,
-    is_little,
-    layout_of,
+    PixelFormat,
     photometric,
-    pixel_bytes,
+    pixel_format_of,
     refuse_impossible,
-    syntax_of,
 )
-from medtl.scans.dicom_native import native, to_rgb, without_unused_bits
 from medtl.scans.dicom_tables import look_up, palette, table_of
+from medtl.scans.source import open_scan
 
 __all__ = ["photometric", "real_values", "rounding", "slope_of", "stored_range"]
 
@@ -53,7 +51,7 @@ def real_values(elements: Any, path: str | Path, out: np.ndarray | None = None) 
     """Decode a picture into the values that its header says they stand for.
 
     Args:
-        elements: the header and pixels of a file: `read_elements(path, pixels=True)`, or a pydicom Dataset.
+        elements: the header and pixels of a file: `read_elements(path, pixels=True)`, or `some_frames` of it.
         path: where it came from.
         out: float32 (frames, rows, columns[, 3]) to write into; where it has another shape, a new array is made.
 
@@ -66,17 +64,17 @@ def real_values(elements: Any, path: str | Path, out: np.ndarray | None = None) 
     Raises:
         ScanError: the pixels are cut off, damaged, or of a kind that is not read.
     """
-    values, layout = _stored(elements, path)
-    if layout.photometric in YBR:
-        return _into(out, to_rgb(values, layout)), float("nan")
-    if layout.photometric == PALETTE:
+    values, form = _stored(elements, path)
+    if form.photometric in YBR:
+        return _into(out, to_rgb(values, form)), float("nan")
+    if form.photometric == PALETTE:
         first, colours = palette(elements)
         return _into(out, look_up(values, first, colours.astype(np.float32))), float("nan")
-    if layout.samples == 3:
-        if layout.photometric != "RGB":  # a transform of JPEG 2000 that no JPEG 2000 decoder has turned back
-            raise ScanError(f"its colours are stored as {layout.photometric}, which is not read: export it as RGB")
+    if form.samples == 3:
+        if form.photometric != "RGB":  # a transform of JPEG 2000 that no JPEG 2000 decoder has turned back
+            raise ScanError(f"its colours are stored as {form.photometric}, which is not read: export it as RGB")
         return _into(out, values), float("nan")
-    return _rescaled(values, layout, elements, out)
+    return _rescaled(values, form, elements, out)
 
 
 def rounding(elements: Any, path: str | Path = "") -> float:
@@ -85,11 +83,11 @@ def rounding(elements: Any, path: str | Path = "") -> float:
     0.0 where all whole numbers, as stored and after the rescale, are within ± 2**24. Decodes only where the header
     allows larger ones.
     """
-    layout = layout_of(elements)
-    if layout.real or layout.samples == 3 or elements.get("ModalityLUTSequence"):
+    form = pixel_format_of(elements)
+    if form.real or form.samples == 3 or elements.get("ModalityLUTSequence"):
         return 0.0
-    by_frame = _slopes(elements, layout.frames)
-    low, high = stored_range(layout)
+    by_frame = _slopes(elements, form.frames)
+    low, high = stored_range(form)
     reach = max(abs(value) for value in (low, high))
     if reach <= EXACT and all(abs(s) * reach + abs(i) <= EXACT for s, i in by_frame):
         return 0.0
@@ -116,8 +114,8 @@ def slope_of(elements: Any, frame: int = 0) -> tuple[float, float]:
             break
     slope, intercept = group.get("RescaleSlope"), group.get("RescaleIntercept")
     try:
-        slope = 1.0 if slope in (None, "") else float(slope)
-        intercept = 0.0 if intercept in (None, "") else float(intercept)
+        slope = 1.0 if slope is None else float(slope)
+        intercept = 0.0 if intercept is None else float(intercept)
     except (TypeError, ValueError):
         slope = float("nan")
     if not (np.isfinite(slope) and np.isfinite(intercept)) or slope == 0:
@@ -125,11 +123,11 @@ def slope_of(elements: Any, frame: int = 0) -> tuple[float, float]:
     return slope, intercept
 
 
-def stored_range(layout: Layout) -> tuple[float, float]:
+def stored_range(form: PixelFormat) -> tuple[float, float]:
     """The lowest and highest value that the bits allow, as modality and maker meant MONOCHROME1 to be turned."""
-    if layout.signed:
-        return -float(2 ** (layout.stored - 1)), float(2 ** (layout.stored - 1) - 1)
-    return 0.0, float(2**layout.stored - 1)
+    if form.signed:
+        return -float(2 ** (form.stored - 1)), float(2 ** (form.stored - 1) - 1)
+    return 0.0, float(2**form.stored - 1)
 
 
 def _functional_groups(elements: Any, frame: int) -> list[Any]:
@@ -139,39 +137,25 @@ def _functional_groups(elements: Any, frame: int) -> list[Any]:
     return [*own[frame : frame + 1], *shared[:1]]
 
 
-def _stored(elements: Any, path: str | Path) -> tuple[np.ndarray, Layout]:
-    """The values as stored, without the bits that they do not use; the header's layout, with the colours as decoded."""
-    layout = layout_of(elements)
-    data = pixel_bytes(elements)
-    refuse_impossible(layout, len(data))
-    syntax = syntax_of(elements)
-    if syntax not in PLAIN:
-        values, made = decoded(data, layout, syntax, elements.get("ExtendedOffsetTable"))
-    elif _is_in_fragments(elements):
+def _stored(elements: Any, path: str | Path) -> tuple[np.ndarray, PixelFormat]:
+    """The values as stored, without the bits that they do not use; the header's form, with the colours as decoded."""
+    form = pixel_format_of(elements)
+    data = elements.pixel_bytes()
+    refuse_impossible(form, len(data))
+    if elements.syntax not in PLAIN:
+        values, made = decoded(data, form, elements.syntax, elements.get("ExtendedOffsetTable"))
+    elif elements.pixels_at[1] is None:  # the pixels lie as compressed ones do
         raise ScanError("the header does not say how its pixels are compressed: export the picture uncompressed")
     else:
-        little = is_little(elements)
-        swapped = not little and layout.allocated <= 8 and _is_word(elements, path)
-        values, made = native(data, layout, little, swapped)
-    return without_unused_bits(values, made), replace(layout, photometric=made.photometric)
-
-
-def _is_in_fragments(elements: Any) -> bool:
-    """Whether the pixels lie as compressed ones do, whatever the transfer syntax says."""
-    if hasattr(elements, "pixels_at"):
-        return elements.pixels_at is not None and elements.pixels_at[1] is None
-    return any(elements[keyword].is_undefined_length for keyword in ("PixelData",) if keyword in elements)
+        swapped = not elements.little and form.allocated <= 8 and _is_word(elements, path)
+        values, made = native(data, form, elements.little, swapped)
+    return without_unused_bits(values, made), replace(form, photometric=made.photometric)
 
 
 def _is_word(elements: Any, path: str | Path) -> bool:
     """Whether pixels of 8 bits in a big-endian file are stored in words of 16 bits ("OW")."""
-    at = getattr(elements, "pixels_at", None)
-    if at is None:
-        return bool(elements["PixelData"].VR == "OW")
-    from medtl.scans.source import open_scan
-
     with open_scan(path) as file:
-        file.seek(at[0] - 8)
+        file.seek(elements.pixels_at[0] - 8)
         return file.read(2) == b"OW"
 
 
@@ -183,26 +167,26 @@ def _into(out: np.ndarray | None, values: np.ndarray) -> np.ndarray:
     return out
 
 
-def _rescaled(values: np.ndarray, layout: Layout, elements: Any, out: np.ndarray | None) -> tuple[np.ndarray, float]:
+def _rescaled(values: np.ndarray, form: PixelFormat, elements: Any, out: np.ndarray | None) -> tuple[np.ndarray, float]:
     """Apply the modality LUT or the slope and intercept, each frame its own where the header has them by frame."""
-    if layout.real:
+    if form.real:
         low, high = _finite_range(values)
     else:
-        low, high = stored_range(layout)
+        low, high = stored_range(form)
         if modality := elements.get("ModalityLUTSequence"):
             first, table = table_of(modality[0])
             allowed = look_up(np.array([low, high]), first, np.arange(len(table)))
             within = table[int(allowed[0]) : int(allowed[1]) + 1]
             return _into(out, look_up(values, first, table)), float(within.min()) + float(within.max())
-    by_frame = _slopes(elements, layout.frames)
+    by_frame = _slopes(elements, form.frames)
     turn = max(slope * (low + high) + 2 * intercept for slope, intercept in by_frame)
-    if set(by_frame) == {(1.0, 0.0)} and not (layout.real and values.itemsize == 8):
+    if set(by_frame) == {(1.0, 0.0)} and not (form.real and values.itemsize == 8):
         return _into(out, values), turn
     if out is None or out.shape != values.shape:
         out = np.empty(values.shape, np.float32)
     for frame, (slope, intercept) in enumerate(by_frame * (len(values) // len(by_frame))):
         largest = max(abs(low), abs(high)) * abs(slope) + abs(intercept)
-        if slope.is_integer() and intercept.is_integer() and largest <= EXACT and not layout.real:
+        if slope.is_integer() and intercept.is_integer() and largest <= EXACT and not form.real:
             np.multiply(values[frame], np.float32(slope), out=out[frame], dtype=np.float32, casting="unsafe")
             out[frame] += np.float32(intercept)
         else:

@@ -24,18 +24,33 @@ class Grid:
     size: tuple[int, int, int]
 
 
-def resample(pixels: np.ndarray, grid: Grid) -> np.ndarray:
+def resample(pixels: np.ndarray, grid: Grid, padding: float | None = None) -> np.ndarray:
     """The values on the grid: linear between the two slices beside each place, the smallest value outside the slices.
+
+    Padding is not mixed with what is shown: a voxel has the values around it that are shown, each by its share, and is
+    padding where they have less than half of it, or where it is outside the slices.
 
     Args:
         pixels: float32 (slices, rows, columns[, 3]), as many slices as the grid has heights.
         grid: the grid.
+        padding: the value of pixels that show nothing; None where there are none.
 
     Returns:
         float32 of the grid's size, and the colours where there are any.
     """
+    if padding is None:
+        return _interpolated(pixels, grid, float(pixels.min()))
+    shown = pixels != np.float32(padding)
+    share = _interpolated(shown.astype(np.float32), grid, 0.0)
+    result = _interpolated(np.where(shown, pixels, np.float32(0)), grid, 0.0)
+    enough = share >= 0.5
+    np.divide(result, share, out=result, where=enough)
+    result[~enough] = padding
+    return result
+
+
+def _interpolated(pixels: np.ndarray, grid: Grid, fill: float) -> np.ndarray:
     heights = np.asarray(grid.heights)
-    fill = float(pixels.min())
     result = np.empty((*grid.size, *pixels.shape[3:]), np.float32)
     upright: dict[int, np.ndarray] = {}
     for number, height in enumerate(np.linspace(heights[0], heights[-1], grid.size[0])):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from medtl.errors import ScanError
-from medtl.scans.dicom_layout import layout_of
+from medtl.scans.dicom_pixel_format import pixel_format_of
 from medtl.scans.dicom_walk import BIG, DEFLATED, IMPLICIT
 
 PLAIN = ("1.2.840.10008.1.2.1", IMPLICIT, BIG, DEFLATED)  # transfer syntaxes in which a frame lies as it is
@@ -49,12 +49,12 @@ def some_frames(elements: Any, frames: Sequence[int]) -> Any:
         frames: which, in the order in which they are wanted.
     """
     try:
-        layout = layout_of(elements)
+        form = pixel_format_of(elements)
     except ScanError:
         return elements  # decoding it says what is wrong
-    if list(frames) == list(range(layout.frames)) or elements.syntax not in PLAIN:
+    if list(frames) == list(range(form.frames)) or elements.syntax not in PLAIN:
         return elements
-    size, odd = divmod(layout.size // layout.frames * layout.allocated, 8)
-    if odd or layout.photometric == "YBR_FULL_422" or len(elements.pixel_bytes()) < size * layout.frames:
+    size, odd = divmod(form.size // form.frames * form.allocated, 8)
+    if odd or form.photometric == "YBR_FULL_422" or len(elements.pixel_bytes()) < size * form.frames:
         return elements
     return SomeFrames(elements, frames, size)

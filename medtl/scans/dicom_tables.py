@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 
 from medtl.errors import ScanError
-from medtl.scans.dicom_layout import is_little
 
-DAMAGED = "the table in the header that gives the pixels their values is damaged: export the picture again"
+BAD_TABLE = "the table in the header that gives the pixels their values is damaged: export the picture again"
 LARGEST = 65536  # entries
 
 
@@ -32,14 +31,14 @@ def palette(elements: Any) -> tuple[int, np.ndarray]:
         size, first, depth = _descriptor(elements, f"{name}PaletteColorLookupTableDescriptor")
         whole = elements.get(f"{name}PaletteColorLookupTableData")
         if whole is not None:
-            table = _entries(whole, size, depth, is_little(elements))
+            table = _entries(whole, size, depth, elements.little)
         else:
             segments = elements.get(f"Segmented{name}PaletteColorLookupTableData")
             wide = depth > 8
-            table = _expanded(_numbers(segments, 16 if wide else 8, is_little(elements)).tolist(), size, wide)
+            table = _expanded(_numbers(segments, 16 if wide else 8, elements.little).tolist(), size, wide)
         channels.append((first, table))
     if len({(first, len(table)) for first, table in channels}) > 1:
-        raise ScanError(DAMAGED)
+        raise ScanError(BAD_TABLE)
     return channels[0][0], np.stack([table for _, table in channels], axis=-1)
 
 
@@ -50,7 +49,7 @@ def table_of(item: Any) -> tuple[int, np.ndarray]:
         ScanError: it is damaged.
     """
     size, first, depth = _descriptor(item, "LUTDescriptor")
-    return first, _entries(item.get("LUTData"), size, 16 if depth > 8 else depth, is_little(item))
+    return first, _entries(item.get("LUTData"), size, 16 if depth > 8 else depth, item.little)
 
 
 def _descriptor(elements: Any, keyword: str) -> tuple[int, int, int]:
@@ -59,10 +58,10 @@ def _descriptor(elements: Any, keyword: str) -> tuple[int, int, int]:
     try:
         size, first, depth = (int(value) for value in found)
     except (TypeError, ValueError) as error:
-        raise ScanError(DAMAGED) from error
+        raise ScanError(BAD_TABLE) from error
     size = size % LARGEST or LARGEST  # 0 stands for 65536, which 16 bits do not hold
     if not 1 <= depth <= 16:
-        raise ScanError(DAMAGED)
+        raise ScanError(BAD_TABLE)
     return size, first, depth
 
 
@@ -73,7 +72,7 @@ def _entries(data: Any, size: int, depth: int, little: bool) -> np.ndarray:
     if packed and not little and len(data) % 2 == 0:
         table = table.reshape(-1, 2)[:, ::-1].ravel()
     if len(table) < size:
-        raise ScanError(DAMAGED)
+        raise ScanError(BAD_TABLE)
     return table[:size]
 
 
@@ -84,11 +83,11 @@ def _numbers(data: Any, depth: int, little: bool) -> np.ndarray:
             np.uint16
         )
     if data is None:
-        raise ScanError(DAMAGED)
+        raise ScanError(BAD_TABLE)
     try:
         return np.atleast_1d(np.asarray(data, dtype=np.int64)).astype(np.uint16)
     except (TypeError, ValueError) as error:
-        raise ScanError(DAMAGED) from error
+        raise ScanError(BAD_TABLE) from error
 
 
 def _expanded(words: list[int], size: int, wide: bool) -> np.ndarray:
@@ -110,19 +109,19 @@ def _expanded(words: list[int], size: int, wide: bool) -> np.ndarray:
             continue
         after = at + (4 if wide else 6)
         if after > len(words):
-            raise ScanError(DAMAGED)
+            raise ScanError(BAD_TABLE)
         bits = 16 if wide else 8
         offset = sum(code << (bits * place) for place, code in enumerate(words[at + 2 : after]))
         begin = offset // 2 if wide and offset // 2 in starts else offset  # bytes; some writers count codes
         if begin not in starts:
-            raise ScanError(DAMAGED)
+            raise ScanError(BAD_TABLE)
         for _ in range(length):
             if begin + 2 > at or words[begin] == 2 or len(table) >= size:
                 break
             begin = _segment(words, begin, table)
         at = after
     if len(table) < size:
-        raise ScanError(DAMAGED)
+        raise ScanError(BAD_TABLE)
     return np.array(table[:size], dtype=np.uint16)
 
 
@@ -133,6 +132,6 @@ def _segment(words: list[int], at: int, table: list[int]) -> int:
         table += words[at + 2 : at + 2 + length]
         return at + 2 + length
     if kind != 1 or at + 2 >= len(words) or not table or not length:
-        raise ScanError(DAMAGED)
+        raise ScanError(BAD_TABLE)
     table += np.rint(np.linspace(table[-1], words[at + 2], length + 1)[1:]).astype(int).tolist()
     return at + 3

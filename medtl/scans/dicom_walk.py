@@ -24,6 +24,7 @@ PIXELS = {0x7FE00010: "PixelData", 0x7FE00009: "DoubleFloatPixelData", 0x7FE0000
 DEEPEST = 64  # sequences inside sequences; reports that people write have 10
 MOST = 1 << 16  # elements beside each other; a header has some hundreds
 IMPLICIT, BIG, DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99"
+CUT_OFF = "the file is cut off: its pixels end before they should, copy or export it again"
 DAMAGED = "the DICOM file is cut off or damaged: copy or export it again"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from medtl.scans.dicom_facts import facts
 from medtl.scans.dicom_header import read_elements
 from medtl.scans.dicom_pixels import real_values
 from medtl.scans.read import read_scan
+from medtl.scans.scan import Scan
 
 WHEEL = Path(pydicom.data.__file__).parent / "test_files"
 
@@ -86,23 +86,129 @@ def test_the_voi_table_shows_what_pydicom_shows(tmp_path: Path, photometric: str
     ],
 )
 def test_padding_names_the_pixels_that_show_nothing(tmp_path: Path, fields: dict, empty: list[bool]) -> None:
-    picture = a_picture(**fields)
-    found = facts_of(picture, tmp_path, turned=picture.PhotometricInterpretation == "MONOCHROME1")
-    low, high = found["padding"]
-    pixels = read_scan([tmp_path / "picture.dcm"]).pixels.ravel()
-    assert ((pixels >= low) & (pixels <= high)).tolist() == empty
+    a_picture(**fields).save_as(tmp_path / "picture.dcm", enforce_file_format=True)
+    scan = read_scan([tmp_path / "picture.dcm"])
+    low, high = scan.header["padding"]
+    assert ((scan.pixels.ravel() >= low) & (scan.pixels.ravel() <= high)).tolist() == empty
 
 
 def test_padding_through_a_modality_table(tmp_path: Path) -> None:
     item = Dataset()
     item.LUTDescriptor, item.ModalityLUTType = [4096, 0, 16], "US"
     item.add_new("LUTData", "US", [7 * value for value in range(4096)])
-    assert facts_of(a_picture(PixelPaddingValue=5, ModalityLUTSequence=[item]), tmp_path)["padding"] == (35, 35)
+    picture = a_picture(PixelPaddingValue=5, ModalityLUTSequence=[item])
+    picture.save_as(tmp_path / "picture.dcm", enforce_file_format=True)
+    assert read_scan([tmp_path / "picture.dcm"]).header["padding"] == (35, 35)
 
 
 def test_padding_of_a_signed_ct_is_below_air() -> None:
-    elements = read_elements(WHEEL / "CT_small.dcm", pixels=True)
-    assert facts(elements, None)["padding"] == (-2000 - 1024, -2000 - 1024)
+    assert read_scan([WHEEL / "CT_small.dcm"]).header["padding"] == (-2000 - 1024, -2000 - 1024)
+
+
+def test_padding_of_a_turned_picture_holds_to_the_last_bit(tmp_path: Path) -> None:
+    """What was stored as padding is found by the fact, and nothing else, whatever float32 rounds."""
+    stored = np.random.default_rng(0).permutation(4096)[:600].astype(np.uint16)
+    for slope, intercept in (("0.1", "-3.3"), ("0.37", "1000.7"), ("-0.0123", "0.456")):
+        picture = a_picture(
+            PhotometricInterpretation="MONOCHROME1", Rows=20, Columns=30, PixelData=stored.tobytes(),
+            RescaleSlope=slope, RescaleIntercept=intercept,
+        )  # fmt: skip
+        for low in (int(stored[0]), int(stored[1])):
+            picture.PixelPaddingValue, picture.PixelPaddingRangeLimit = low, min(low + 50, 4095)
+            picture.save_as(tmp_path / "picture.dcm", enforce_file_format=True)
+            scan = read_scan([tmp_path / "picture.dcm"])
+            expected = (stored >= low) & (stored <= low + 50)
+            np.testing.assert_array_equal(padded(scan).ravel(), expected)
+
+
+def test_a_palette_has_no_padding(tmp_path: Path) -> None:
+    """PixelPaddingValue is a number of the palette there, and what is read are colours."""
+    picture = pydicom.dcmread(WHEEL / "examples_palette.dcm")
+    picture.add_new("PixelPaddingValue", "US", 0)
+    picture.save_as(tmp_path / "picture.dcm")
+    assert "padding" not in read_scan([tmp_path / "picture.dcm"]).header
+
+
+def padded(scan: Scan) -> np.ndarray:
+    """Which voxels are padding, by the scan's own account."""
+    low, high = scan.header["padding"]
+    return (scan.pixels >= low) & (scan.pixels <= high)
+
+
+SLOPES = [(1, 0), (2, -10), (3, -20)]  # 0 as stored is 0, -10 and -20
+
+
+def slices_with_padding(phantom: Any, photometric: str = "MONOCHROME2") -> tuple[list[Dataset], np.ndarray, np.ndarray]:
+    """Three slices, each with its own rescale, whose left half is padding (0 as stored); values, and which are padding.
+
+    5, 10 and so on of the others have values that are padding in another slice.
+    """
+    stored = np.broadcast_to(np.arange(1, 49, dtype=np.int16).reshape(6, 8), (3, 6, 8)).copy()
+    stored[:, :, :4] = 0
+    datasets = phantom.stack(3, modality="PT", PhotometricInterpretation=photometric)
+    for values, dataset, (slope, intercept) in zip(stored, datasets, SLOPES, strict=True):
+        dataset.RescaleSlope, dataset.RescaleIntercept, dataset.PixelData = slope, intercept, values.tobytes()
+        dataset.add_new("PixelPaddingValue", "SS", 0)
+    real = np.stack([values * slope + intercept for values, (slope, intercept) in zip(stored, SLOPES, strict=True)])
+    return datasets, real, stored == 0
+
+
+def test_padding_of_slices_that_differ_in_slope_is_known_in_each(phantom: Any, save: Any) -> None:
+    datasets, real, empty = slices_with_padding(phantom)
+    assert (real[~empty] == 0).any()  # what is padding in the first slice is shown in another
+    scan = read_dicom(save(datasets))
+    np.testing.assert_array_equal(padded(scan), empty)
+    np.testing.assert_array_equal(scan.pixels[~empty], real[~empty])
+
+
+def test_padding_of_turned_slices_that_differ_in_slope(phantom: Any, save: Any) -> None:
+    datasets, real, empty = slices_with_padding(phantom, "MONOCHROME1")
+    scan = read_dicom(save(datasets))
+    np.testing.assert_array_equal(padded(scan), empty)
+    assert len(np.unique(scan.pixels[~empty] + real[~empty])) == 1  # turned about one value
+
+
+def test_padding_of_frames_that_differ_in_slope(tmp_path: Path) -> None:
+    groups = []
+    for slope, intercept in SLOPES:
+        group, rescale = Dataset(), Dataset()
+        rescale.RescaleSlope, rescale.RescaleIntercept = slope, intercept
+        group.PixelValueTransformationSequence = [rescale]
+        groups.append(group)
+    stored = np.array([[0, 5, 10, 3, 7, 20]] * 3, np.uint16).reshape(3, 2, 3)
+    a_picture(
+        NumberOfFrames=3, PixelData=stored.tobytes(), PixelPaddingValue=0, PerFrameFunctionalGroupsSequence=groups
+    ).save_as(tmp_path / "picture.dcm", enforce_file_format=True)
+    scan = read_scan([tmp_path / "picture.dcm"])
+    np.testing.assert_array_equal(padded(scan), stored == 0)
+    np.testing.assert_array_equal(scan.pixels[2, 0, 1:], [-5, 10])
+
+
+def test_one_slice_without_padding_among_others(phantom: Any, save: Any) -> None:
+    datasets, _, empty = slices_with_padding(phantom)
+    for dataset in datasets:
+        dataset.RescaleSlope, dataset.RescaleIntercept = 1, 0
+    del datasets[1].PixelPaddingValue
+    scan = read_dicom(save(datasets))
+    empty[1] = False
+    np.testing.assert_array_equal(padded(scan), empty)
+    assert (scan.pixels[1, :, :4] == 0).all()
+
+
+@pytest.mark.parametrize("padding", [-2000, 150])
+def test_padding_is_not_mixed_into_what_is_shown_when_resampled(phantom: Any, save: Any, padding: int) -> None:
+    """Slices at 0, 1 and 3 mm: at 2 mm half of each neighbour, and only what is shown of them."""
+    values = np.array([[100, 100, 100, 100], [200, 200, padding, padding], [100, 300, 300, padding]], np.int16)
+    datasets = phantom.stack(3, position=(0.0, 0.0, 0.0), size=(3, 4), RescaleSlope=1)
+    for dataset, height, row in zip(datasets, (0.0, 1.0, 3.0), values, strict=True):
+        dataset.ImagePositionPatient = [0.0, 0.0, height]
+        dataset.PixelData = np.tile(row, (3, 1)).tobytes()
+        dataset.add_new("PixelPaddingValue", "SS", padding)
+    scan = read_dicom(save(datasets), on_gap="resample")
+    assert len(scan.pixels) == 4
+    expected = [[100, 100, 100, 100], [200, 200, None, None], [150, 250, 300, None], [100, 300, 300, None]]
+    found = np.where(padded(scan), np.nan, scan.pixels)[:, 0]
+    np.testing.assert_allclose(found, np.array(expected, float), rtol=1e-6)
 
 
 def a_region(top: int, left: int, bottom: int, right: int, form: int = 1, data: int = 1) -> Dataset:
@@ -154,13 +260,6 @@ def test_no_identifier_and_no_free_text(tmp_path: Path) -> None:
     found = facts_of(picture, tmp_path)
     assert secret not in repr(found)
     assert (found["burned_in"], found["manufacturer"], found["model"], found["bits"]) == (True, "Maker", "Model", 12)
-
-
-def test_a_pydicom_dataset_says_the_same() -> None:
-    for name in ("693_J2KI.dcm", "examples_palette.dcm", "examples_overlay.dcm", "MR_small_bigendian.dcm"):
-        whole = (WHEEL / name).read_bytes()
-        elements = read_elements(WHEEL / name, pixels=True)
-        assert facts(pydicom.dcmread(io.BytesIO(whole)), None) == facts(elements, None)
 
 
 def test_rounding_in_any_slice_of_a_series_is_said(phantom: Any, save: Any) -> None:

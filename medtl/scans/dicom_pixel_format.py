@@ -7,16 +7,15 @@ from typing import Any
 
 from medtl.errors import ScanError
 
-KEYWORDS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 GREY, PALETTE, YBR = ("MONOCHROME1", "MONOCHROME2"), "PALETTE COLOR", ("YBR_FULL", "YBR_FULL_422")
 COLOUR = ("RGB", *YBR, "YBR_ICT", "YBR_RCT")
 SMALL = 2**26  # values that any file may promise, whatever its own size: a blank picture shrinks without end
 SHRINKS = 1000  # values a stored byte that a larger picture may promise
-DAMAGED = "the header does not say rightly how the pixels are stored: the file is damaged, export it again"
+IMPOSSIBLE = "the header does not say rightly how the pixels are stored: the file is damaged, export it again"
 
 
 @dataclass(frozen=True)
-class Layout:
+class PixelFormat:
     """How values lie, as the header has it.
 
     Attributes:
@@ -59,7 +58,7 @@ class Layout:
         return self.keyword != "PixelData"
 
 
-def layout_of(elements: Any) -> Layout:
+def pixel_format_of(elements: Any) -> PixelFormat:
     """Read and check what a header says.
 
     Raises:
@@ -72,7 +71,7 @@ def layout_of(elements: Any) -> Layout:
     if colour not in (*GREY, PALETTE, *COLOUR):
         raise ScanError(f"its colours are stored as {_words(colour)}, which is not read: export it as RGB")
     if samples != (3 if colour in COLOUR else 1):
-        raise ScanError(DAMAGED)
+        raise ScanError(IMPOSSIBLE)
     keyword = pixel_keyword(elements)
     allocated = {"FloatPixelData": 32, "DoubleFloatPixelData": 64}.get(keyword) or whole(elements, "BitsAllocated", 0)
     if not allocated:
@@ -81,9 +80,9 @@ def layout_of(elements: Any) -> Layout:
         raise ScanError(f"its pixels have {allocated} bits each, which is not read: export it with 8 or 16 bits")
     stored = whole(elements, "BitsStored", allocated) or allocated
     if not 1 <= stored <= allocated or (samples == 3 and allocated == 1):
-        raise ScanError(DAMAGED)
+        raise ScanError(IMPOSSIBLE)
     high_bit = whole(elements, "HighBit", stored - 1)
-    layout = Layout(
+    form = PixelFormat(
         frames=max(1, whole(elements, "NumberOfFrames", 1)),
         rows=whole(elements, "Rows", 0),
         columns=whole(elements, "Columns", 0),
@@ -96,16 +95,16 @@ def layout_of(elements: Any) -> Layout:
         photometric=colour,
         keyword=keyword,
     )
-    if layout.rows < 1 or layout.columns < 1:
+    if form.rows < 1 or form.columns < 1:
         raise ScanError("the header promises a picture of no rows or no columns: the file is damaged, export it again")
-    if layout.rows > 65535 or layout.columns > 65535:
-        raise ScanError(DAMAGED)
-    return layout
+    if form.rows > 65535 or form.columns > 65535:
+        raise ScanError(IMPOSSIBLE)
+    return form
 
 
-def refuse_impossible(layout: Layout, held: int) -> None:
+def refuse_impossible(form: PixelFormat, held: int) -> None:
     """Raise ScanError where the header promises far more than `held` bytes can hold."""
-    if layout.frames > max(held, 1) * 8 or layout.size > max(SMALL, SHRINKS * held):
+    if form.frames > max(held, 1) * 8 or form.size > max(SMALL, SHRINKS * held):
         raise ScanError("the header promises far more pixels than the file can hold: it is damaged, export it again")
 
 
@@ -128,34 +127,8 @@ def bits(elements: Any) -> int:
 
 def pixel_keyword(elements: Any) -> str:
     """The field that holds the pixels."""
-    at = getattr(elements, "pixels_at", None)
-    if at is not None:
-        return str(at[2])
-    return next((keyword for keyword in KEYWORDS if keyword in elements), "PixelData")
-
-
-def pixel_bytes(elements: Any) -> bytes:
-    """The pixels as they are stored."""
-    if hasattr(elements, "pixel_bytes"):
-        return bytes(elements.pixel_bytes())
-    return bytes(elements.get(pixel_keyword(elements)) or b"")
-
-
-def syntax_of(elements: Any) -> str:
-    """The transfer syntax UID; that of how the file is written, where it names none."""
-    if hasattr(elements, "syntax"):
-        return str(elements.syntax)
-    named = getattr(elements, "file_meta", {}).get("TransferSyntaxUID")
-    if named:
-        return str(named)
-    implicit, little = elements.original_encoding
-    return "1.2.840.10008.1.2" + ("" if implicit else ".2" if little is False else ".1")
-
-
-def is_little(elements: Any) -> bool:
-    """Whether numbers in this file, or in this item of it, are little endian."""
-    little = getattr(elements, "little", None)
-    return bool(elements.original_encoding[1] is not False if little is None else little)
+    at = elements.pixels_at
+    return "PixelData" if at is None else str(at[2])
 
 
 def whole(elements: Any, keyword: str, default: int) -> int:
