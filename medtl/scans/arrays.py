@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from medtl.errors import ScanError
+from medtl.scans.datalist import NONE_OF_THEM
 from medtl.scans.scan import Scan, finite_float32
-from medtl.scans.sniff import NPY, SPLITS, is_medmnist
+from medtl.scans.sniff import MEDMNIST, NPY, is_medmnist
 from medtl.scans.source import archive_of, member_names, open_scan, stamp
 
 DAMAGED = "the NumPy arrays (.npz) are cut off or damaged: download the file again"
 STRANGE = "the arrays have not the shapes of MedMNIST: images (N, rows, columns[, 3 or columns]), labels (N, 1 or more)"
-NONE = "none"  # the label of a picture of which every finding is denied: not the same as no label
 _loading = threading.Lock()
 
 
@@ -37,7 +37,7 @@ def array_rows(path: str | Path) -> list[tuple[Path, int, str, str]]:
     if not is_medmnist(names):
         raise ScanError("the arrays are not named train_images, train_labels ... as in MedMNIST")
     rows = []
-    for split in SPLITS:
+    for split in MEDMNIST:
         images = path / f"{split}_images.npy"
         if not {images.name, f"{split}_labels.npy"} <= names:
             continue
@@ -130,7 +130,11 @@ def _header(stream: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 def _images(path: Path) -> np.ndarray:
     images = _load(path)
+    if images.ndim == 4 and images.shape[-1] == 1:
+        images = images[..., 0]
     if not 3 <= images.ndim <= 4 or min(images.shape[1:]) < 1:
+        raise ScanError(STRANGE)
+    if images.ndim == 4 and images.shape[-1] not in (3, images.shape[-2]):
         raise ScanError(STRANGE)
     return images
 
@@ -138,10 +142,14 @@ def _images(path: Path) -> np.ndarray:
 def _labels(labels: np.ndarray) -> list[str]:
     if labels.ndim == 1:
         labels = labels[:, None]
-    if labels.ndim != 2 or labels.shape[1] < 1 or (labels != np.floor(labels)).any():
+    if labels.ndim != 2 or labels.shape[1] < 1 or not _whole(labels):
         raise ScanError(STRANGE)
     if labels.shape[1] == 1:
         return [str(int(label)) for label in labels[:, 0]]
     if not np.isin(labels, (0, 1)).all():
         raise ScanError("several labels a picture must be 0 or 1 each")
-    return [";".join(map(str, np.flatnonzero(row))) or NONE for row in labels]
+    return [";".join(map(str, np.flatnonzero(row))) or NONE_OF_THEM for row in labels]
+
+
+def _whole(labels: np.ndarray) -> bool:
+    return labels.dtype.kind != "f" or bool((np.isfinite(labels) & (labels == np.floor(labels))).all())

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import bz2
 import io
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from medtl.errors import ScanError
-from medtl.scans.source import CHUNK, LARGE, RATIO, TRAP, open_scan
+from medtl.scans.source import CHUNK, TRAP, most_unpacked, open_scan, size_on_disk
 
 LONGEST_HEADER = 1 << 20  # bytes
+MILLIMETRES = {  # in a unit of length, whose name is in lower case
+    "m": 1000.0, "meter": 1000.0, "cm": 10.0, "mm": 1.0,
+    "um": 0.001, "µm": 0.001, "micron": 0.001, "microns": 0.001,
+}  # fmt: skip
 DAMAGED = "the volume's header is damaged or incomplete: export it again"
 CUT_OFF = "the file is cut off: it has fewer voxels than its header says, copy or export it again"
 EMPTY = "the header promises a volume without voxels: the file is damaged"
@@ -62,6 +67,23 @@ class Layout:
         return self.sizes[0] * self.sizes[1] * self.sizes[2] * self.n_volumes * self.channels
 
 
+def length_of(value: float) -> float:
+    """A length in mm, nan where it can be none."""
+    return value if np.isfinite(value) and value > 0 else float("nan")
+
+
+def name_beside(name: str) -> str:
+    """A file's name as a header writes it, "./name" as "name"; whether it leads elsewhere is for the reader to say.
+
+    Raises:
+        ScanError: it stands for several files.
+    """
+    if not name.split() or name.split()[0] == "LIST" or re.search(r"%\d*d", name):
+        raise ScanError(ELSEWHERE)
+    plain = PurePosixPath(name)
+    return plain.name if plain.parent == PurePosixPath() else name
+
+
 def header_lines(file: BinaryIO) -> Iterator[str]:
     """The lines of a header, stripped; `file` stands behind the last one given.
 
@@ -87,19 +109,20 @@ def read_numbers(path: Path, file: BinaryIO, layout: Layout, number: int) -> np.
         ScanError: they are cut off, damaged, or not there.
     """
     if not layout.data:
-        return _of_volume(file, layout, number)
+        return _of_volume(file, layout, number, most_unpacked(size_on_disk(path)))
+    beside = path.parent / layout.data
     try:
-        data = open_scan(path.parent / layout.data, unpack=False)
+        data = open_scan(beside, unpack=False)
     except ScanError as error:
         raise ScanError(NOT_BESIDE) from error
     with data:
-        return _of_volume(data, layout, number)
+        return _of_volume(data, layout, number, most_unpacked(size_on_disk(beside)))
 
 
-def _of_volume(file: BinaryIO, layout: Layout, number: int) -> np.ndarray:
+def _of_volume(file: BinaryIO, layout: Layout, number: int, most: int) -> np.ndarray:
     promised = layout.n_numbers * layout.kind.itemsize
     size = file.seek(0, io.SEEK_END)
-    if promised > (size if layout.packing == "raw" else max(LARGE, RATIO * size)):
+    if promised > (size if layout.packing == "raw" else most):
         raise ScanError(CUT_OFF if layout.packing == "raw" else TRAP)
     file.seek(size - promised if layout.at is None else layout.at)
     for _ in range(layout.lines):

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 from typing import BinaryIO
 
 import numpy as np
 
 from medtl.errors import ScanError
-from medtl.scans.layout import DAMAGED, ELSEWHERE, VECTORS, Layout, header_lines
+from medtl.scans.layout import DAMAGED, MILLIMETRES, VECTORS, Layout, header_lines, length_of, name_beside
 
 KINDS = {
     "MET_ASCII_CHAR": "i1", "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2",
     "MET_INT": "i4", "MET_UINT": "u4", "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8",
     "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
 }  # fmt: skip
-MILLIMETRES = {"m": 1000.0, "cm": 10.0, "um": 0.001}
 
 
 def metaimage_layout(file: BinaryIO) -> Layout:
@@ -47,7 +45,9 @@ def metaimage_layout(file: BinaryIO) -> Layout:
     packed = _true(fields.get("CompressedData", "False"))
     big = _true(fields.get("BinaryDataByteOrderMSB", fields.get("ElementByteOrderMSB", "False")))
     affine, spacing = _place(fields, n_axes)
-    data, at = _data(fields, file.tell())
+    name = fields["ElementDataFile"]
+    data = "" if name.upper() == "LOCAL" else name_beside(name)
+    at = 0 if data else file.tell()
     skip = int(fields.get("HeaderSize", 0))
     if skip < -1 or (skip == -1 and (packed or text)):
         raise ScanError(DAMAGED)
@@ -72,7 +72,7 @@ def _true(text: str) -> bool:
 def _place(fields: dict[str, str], n_axes: int) -> tuple[np.ndarray | None, tuple[float, float, float]]:
     unit = MILLIMETRES.get(fields.get("DistanceUnits", "mm").lower(), 1.0)
     sizes = [float(word) * unit for word in fields.get("ElementSpacing", fields.get("ElementSize", "")).split()]
-    lengths = [size if np.isfinite(size) and size > 0 else float("nan") for size in sizes[:3]] + [float("nan")] * 3
+    lengths = [length_of(size) for size in sizes[:3]] + [float("nan")] * 3
     spacing = (lengths[0], lengths[1], lengths[2])
     matrix = next((fields[key] for key in ("TransformMatrix", "Rotation", "Orientation") if key in fields), "").split()
     origin = next((fields[key] for key in ("Offset", "Position", "Origin") if key in fields), "").split()
@@ -85,14 +85,3 @@ def _place(fields: dict[str, str], n_axes: int) -> tuple[np.ndarray | None, tupl
     affine[:2] *= -1  # left-posterior-superior to right-anterior-superior
     known = np.isfinite(affine).all() and abs(np.linalg.det(affine)) > 1e-12
     return (affine if known else None), spacing
-
-
-def _data(fields: dict[str, str], end: int) -> tuple[str, int]:
-    """The name of the file with the voxels, "" for the header's own; where they begin."""
-    name = fields["ElementDataFile"]
-    if name.upper() == "LOCAL":
-        return "", end
-    if not name or name.split()[0] == "LIST" or "%" in name:
-        raise ScanError(ELSEWHERE)
-    plain = PurePosixPath(name)
-    return (plain.name if plain.parent == PurePosixPath() else name), 0

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 
 from medtl.errors import ScanError
-from medtl.scans.layout import CUT_OFF, EMPTY, VECTORS
+from medtl.scans.layout import CUT_OFF, EMPTY, MILLIMETRES, VECTORS, length_of
 from medtl.scans.quiet import Together, without_warnings
 from medtl.scans.scan import Scan, finite_float32
 from medtl.scans.sniff import ENOUGH, is_nifti, is_pair
 from medtl.scans.source import open_scan, start_of
 
-MILLIMETRES = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 DATA_NAMES = (".img", ".IMG", ".img.gz")
 NO_DATA = "the voxels (.img) do not lie beside the header (.hdr): copy both into one folder"
 
@@ -164,7 +163,8 @@ def _values(image: Any, volume: int) -> tuple[np.ndarray, float]:
         raise ScanError("the file holds complex numbers: save the magnitude")
     if values.dtype.names:
         values = np.stack([values[channel] for channel in "RGB"], axis=-1)
-    values = values.reshape(values.shape[:3] + (1,) * max(0, 3 - values.ndim) + values.shape[3:]).swapaxes(0, 2)
+    n_axes = min(image.ndim, 3)
+    values = values.reshape(values.shape[:n_axes] + (1,) * (3 - n_axes) + values.shape[n_axes:]).swapaxes(0, 2)
     whole = stored.kind in "iu" and stored.itemsize >= 4  # else float32 holds them all
     return finite_float32(values, float(image.dataobj.slope) if whole else 0.0)
 
@@ -182,7 +182,7 @@ def _unit(image: Any) -> str:
 def _place(image: Any) -> tuple[np.ndarray | None, tuple[float, float, float]]:
     unit = MILLIMETRES.get(_unit(image), 1.0)
     sizes = [float(size) * unit for size in image.header.get_zooms()[:3]]
-    sizes = [size if np.isfinite(size) and size > 0 else float("nan") for size in sizes] + [float("nan")] * 3
+    sizes = [length_of(size) for size in sizes] + [float("nan")] * 3
     spacing = (sizes[2], sizes[1], sizes[0])
     if not hasattr(image.header, "get_xyzt_units"):
         return None, spacing  # Analyze: left and right were never agreed on

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
 from typing import BinaryIO
 
 import numpy as np
 
 from medtl.errors import ScanError
-from medtl.scans.layout import DAMAGED, ELSEWHERE, VECTORS, Layout, header_lines
+from medtl.scans.layout import DAMAGED, MILLIMETRES, VECTORS, Layout, header_lines, length_of, name_beside
 
 KINDS = {
     **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
@@ -37,7 +36,6 @@ SPACES = {  # along which of right, anterior, superior its axes run; no other sp
     "left-anterior-superior-time": (-1, 1, 1), "last": (-1, 1, 1),
     "left-posterior-superior-time": (-1, -1, 1), "lpst": (-1, -1, 1),
 }  # fmt: skip
-MILLIMETRES = {"m": 1000.0, "cm": 10.0, "um": 0.001, "µm": 0.001, "micron": 0.001, "microns": 0.001}
 COLOURS = {"rgb-color": 3, "3-color": 3, "rgba-color": 4, "4-color": 4}
 LISTS = {"list", "time", "stub", "scalar"}
 
@@ -71,7 +69,7 @@ def nrrd_layout(file: BinaryIO) -> Layout:
     if len(lists) > 1 or (lists and lists[0] not in (real[0], real[-1])) or (lists and channels > 1):
         raise ScanError("the file holds more than a series of volumes: save each volume by itself")
     affine, spacing = _place(fields, spatial, len(sizes))
-    data, at = _data(fields, file.tell())
+    data = name_beside(fields["datafile"]) if fields.get("datafile") else ""
     skip = int(fields.get("byteskip", 0))
     if skip < -1 or (skip == -1 and packing != "raw") or int(fields.get("lineskip", 0)) < 0:
         raise ScanError(DAMAGED)
@@ -85,7 +83,7 @@ def nrrd_layout(file: BinaryIO) -> Layout:
         affine=affine,
         spacing=spacing,
         data=data,
-        at=None if skip == -1 else at,
+        at=None if skip == -1 else 0 if data else file.tell(),
         lines=int(fields.get("lineskip", 0)),
         skip=max(skip, 0),
         packing=packing,
@@ -136,12 +134,12 @@ def _place(
         units = re.findall(r'"([^"]*)"', fields.get("units", "")) or [""] * n_axes
         if len(words) == len(units) == n_axes:
             for place, axis in enumerate(spatial):
-                spacing[place] = _length(abs(float(words[axis])) * MILLIMETRES.get(units[axis].strip().lower(), 1.0))
+                spacing[place] = length_of(abs(float(words[axis])) * MILLIMETRES.get(units[axis].strip().lower(), 1.0))
         return None, (spacing[0], spacing[1], spacing[2])
     directions = [_vectors(fields["spacedirections"])[axis] for axis in spatial]
     columns = [np.zeros(3) if vector is None else vector[:3] * unit for vector in directions]
     for place, column in enumerate(columns):
-        spacing[place] = _length(float(np.linalg.norm(column)))
+        spacing[place] = length_of(float(np.linalg.norm(column)))
     signs = SPACES.get(fields.get("space", "").lower())
     origin = _vectors(fields.get("spaceorigin", ""))
     if signs is None or len(columns) < 3 or len(origin) != 1 or origin[0] is None or len(origin[0]) < 3:
@@ -150,18 +148,3 @@ def _place(
     affine[:3] = np.column_stack([*columns, origin[0][:3] * unit]) * np.array(signs)[:, None]
     known = np.isfinite(affine).all() and abs(np.linalg.det(affine)) > 1e-12
     return (affine if known else None), (spacing[0], spacing[1], spacing[2])
-
-
-def _length(value: float) -> float:
-    return value if np.isfinite(value) and value > 0 else float("nan")
-
-
-def _data(fields: dict[str, str], end: int) -> tuple[str, int]:
-    """The name of the file with the voxels, "" for the header's own; where they begin."""
-    name = fields.get("datafile", "")
-    if not name:
-        return "", end
-    if name.split()[0] == "LIST" or re.search(r"%\d*d", name):
-        raise ScanError(ELSEWHERE)
-    plain = PurePosixPath(name)
-    return (plain.name if plain.parent == PurePosixPath() else name), 0

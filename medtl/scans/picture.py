@@ -23,7 +23,7 @@ from medtl.errors import ScanError
 from medtl.scans.quiet import without_warnings
 from medtl.scans.scan import Scan, finite_float32
 from medtl.scans.sniff import PNG, TIFF, is_picture
-from medtl.scans.source import open_scan
+from medtl.scans.source import most_unpacked, open_scan, size_on_disk
 
 GREY = {"1", "L", "LA", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}
 TOO_LARGE = "the picture is larger than 178 million pixels: save it smaller"
@@ -51,7 +51,7 @@ def read_picture(path: str | Path, volume: int | None = None) -> Scan:
             file.seek(0)
             if not is_picture(start):
                 raise ScanError("not a PNG, JPEG, TIFF or BMP picture")
-            pixels, bits = _pixels(file, start)
+            pixels, bits = _pixels(file, start, path)
     except (ScanError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
@@ -72,12 +72,12 @@ def read_picture(path: str | Path, volume: int | None = None) -> Scan:
     return Scan(floats, None, "", (float("nan"),) * 3, facts)
 
 
-def _pixels(file: BinaryIO, start: bytes) -> tuple[np.ndarray, int]:
+def _pixels(file: BinaryIO, start: bytes, path: str | Path) -> tuple[np.ndarray, int]:
     """Pixels (slices, rows, columns[, 3]) and bits."""
     if start.startswith(TIFF):
         from medtl.scans.tiff import tiff_pixels  # slow to import
 
-        return tiff_pixels(file)
+        return tiff_pixels(file, most_unpacked(size_on_disk(path)))
     pixels, bits = _read_png_deep(file) if _is_deep_colour(start) else _read(file)
     return pixels[None], bits
 

@@ -12,7 +12,7 @@ ENOUGH = 1024  # bytes; every kind is told apart by fewer, a text needs some to 
 PNG, JPEG, BMP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM"
 TIFF = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")  # the last two: BigTIFF
 NRRD, NPY = b"NRRD000", b"\x93NUMPY"
-SPLITS = ("train", "val", "test")  # as MedMNIST names them
+MEDMNIST = ("train", "val", "test")  # its splits
 OTHER = (  # what else lies in scan folders, in the words of a `reason`
     (b"%PDF", "a PDF document"),
     (b"GIF8", "a GIF picture: save it as PNG"),
@@ -105,7 +105,7 @@ def sniff(path: str | Path) -> tuple[str, str]:
 
 def is_medmnist(names: set[str]) -> bool:
     """Whether an archive whose members have these names is of the layout of MedMNIST."""
-    both = [f"{split}_images.npy" in names and f"{split}_labels.npy" in names for split in SPLITS]
+    both = [f"{split}_images.npy" in names and f"{split}_labels.npy" in names for split in MEDMNIST]
     return any(both)
 
 

@@ -1,7 +1,8 @@
 """Where a file's bytes lie: in a plain file, packed by gzip, or in a zip archive that is read as if it were a folder.
 
 A path may go on into a zip archive: ``/data/a.zip/inner/IM1``. Nothing is unpacked onto the disk. Whether a file is
-packed is told by its content, never by its name.
+packed is told by its content, never by its name. What was unpacked last is kept for a while, so that the volumes of a
+time series, read one after another, unpack their file once.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import bz2
 import io
 import lzma
+import threading
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
@@ -20,14 +23,50 @@ from medtl.errors import ScanError
 
 GZIP = b"\x1f\x8b"
 ZIP = (b"PK\x03\x04", b"PK\x05\x06")  # with members, and without
-LARGE, RATIO = 1 << 30, 1000  # unpacked bytes, unpacked bytes a packed byte: over both it is no scan but a trap
+LARGE, RATIO = 1 << 29, 100  # unpacked bytes, and those a byte on disk: over both it is no scan but a trap
 CHUNK = 1 << 18
+KEPT, WORTH = 1 << 29, 1 << 20  # bytes of what is kept unpacked: all of it at most, one file at least
 
 NOT_THERE = "the file is not there: index the folder again"
 PASSWORD = "the zip archive is locked with a password: unpack it first"
 GZIP_DAMAGED = "the compressed file (.gz) is cut off or damaged: copy or export it again"
 ZIP_DAMAGED = "the zip archive is cut off or damaged: copy it again"
-TRAP = "it unpacks to over a thousand times its size: it is damaged or no scan"
+TRAP = "it unpacks to over a hundred times its size, and half a gigabyte: it is damaged or no scan"
+
+
+class _Kept:
+    """The bytes that were unpacked last: two files, `KEPT` bytes together, of which another is dropped for a new one.
+
+    Threads that want the same file wait for the first; those that want others do not.
+    """
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[Hashable, bytes] = OrderedDict()
+        self._holding = threading.Lock()
+        self._turns = [threading.Lock() for _ in range(64)]
+
+    def once(self, key: Hashable, unpack: Callable[[], bytes]) -> bytes:
+        """What `unpack` gave for this key, or gives now."""
+        with self._turns[hash(key) % len(self._turns)]:
+            with self._holding:
+                if key in self._held:
+                    self._held.move_to_end(key)
+                    return self._held[key]
+            content = unpack()
+            with self._holding:
+                if WORTH <= len(content) <= KEPT:
+                    self._held[key] = content
+                while len(self._held) > 2 or sum(map(len, self._held.values())) > KEPT:
+                    self._held.popitem(last=False)
+            return content
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._holding:
+            self._held.clear()
+
+
+_kept = _Kept()
 
 
 def open_scan(path: str | Path, unpack: bool = True) -> BinaryIO:
@@ -42,25 +81,59 @@ def open_scan(path: str | Path, unpack: bool = True) -> BinaryIO:
     Raises:
         ScanError: it is not there, may not be read, is locked, damaged, or unpacks to far more than it may.
     """
-    file = _open(Path(path))
+    path = Path(path)
+    file = _open(path)
     try:
         packed = unpack and file.read(2) == GZIP
         file.seek(0)
         if not packed:
             return file
-        size = file.seek(0, 2)
-        file.seek(0)
-        whole = io.BytesIO()
-        for chunk in _gunzip(file, max(LARGE, RATIO * size)):
-            whole.write(chunk)
-    except BaseException as error:
+        most = most_unpacked(size_on_disk(path))
+        content = _kept.once((path, *stamp(path)), lambda: _whole(_gunzip(file, most)))
+    except OSError as error:
         file.close()
-        if isinstance(error, OSError):
-            raise _unreadable(error) from error
+        raise _unreadable(error) from error
+    except BaseException:
+        file.close()
         raise
     file.close()
-    whole.seek(0)
-    return whole
+    return io.BytesIO(content)
+
+
+def most_unpacked(on_disk: int) -> int:
+    """To how many bytes a file may unpack that takes `on_disk` bytes there, however often it is packed."""
+    return max(LARGE, RATIO * on_disk)
+
+
+def size_on_disk(path: str | Path) -> int:
+    """Bytes that a file takes on the disk, in a zip archive as they are packed in it.
+
+    Raises:
+        ScanError: it is not there.
+    """
+    return _size(Path(path), "compress_size")
+
+
+def size_of(path: str | Path) -> int:
+    """Bytes of a file, unpacked from a zip archive where it lies in one; only the archive's directory is read.
+
+    Raises:
+        ScanError: it is not there.
+    """
+    return _size(Path(path), "file_size")
+
+
+def _size(path: Path, of_member: str) -> int:
+    try:
+        archive = archive_of(path)
+        if archive is None:
+            return path.stat().st_size
+        member = _directory(archive).get(path.relative_to(archive).as_posix())
+    except (OSError, ValueError) as error:
+        raise (_unreadable(error) if isinstance(error, OSError) else ScanError(NOT_THERE)) from error
+    if member is None:
+        raise ScanError(NOT_THERE)
+    return int(getattr(member, of_member))
 
 
 def start_of(path: str | Path, count: int = 1024) -> bytes:
@@ -77,7 +150,7 @@ def start_of(path: str | Path, count: int = 1024) -> bytes:
                 return start
             file.seek(0)
             unpacked = b""
-            for chunk in _gunzip(file, count):
+            for chunk in _gunzip(file, count + CHUNK):
                 unpacked += chunk
                 if len(unpacked) >= count:
                     break
@@ -169,15 +242,15 @@ def _unreadable(error: OSError) -> ScanError:
 
 
 def _gunzip(file: BinaryIO, most: int) -> Iterator[bytes]:
-    """Unpack, in chunks of bounded size, to the end; a little over `most` bytes are an error."""
+    """Unpack, in chunks of bounded size, to the end; over `most` bytes are an error."""
     unpacker, total, packed = zlib.decompressobj(wbits=31), 0, file.read(CHUNK)
     try:
         while packed:
             chunk = unpacker.decompress(packed, CHUNK)
-            yield chunk
             total += len(chunk)
             if total > most:
                 raise ScanError(TRAP)
+            yield chunk
             packed = unpacker.unconsumed_tail
             if unpacker.eof:
                 packed = unpacker.unused_data or file.read(CHUNK)
@@ -191,6 +264,13 @@ def _gunzip(file: BinaryIO, most: int) -> Iterator[bytes]:
     except zlib.error as error:
         raise ScanError(GZIP_DAMAGED) from error
     raise ScanError(GZIP_DAMAGED)
+
+
+def _whole(chunks: Iterator[bytes]) -> bytes:
+    whole = io.BytesIO()  # which joins them without holding them twice
+    for chunk in chunks:
+        whole.write(chunk)
+    return whole.getvalue()
 
 
 def _directory(archive: Path) -> dict[str, zipfile.ZipInfo]:
@@ -227,7 +307,7 @@ def _open_member(archive: Path, name: str, count: int | None) -> BinaryIO:
             raise ScanError(NOT_THERE)
         if member.flag_bits & 1:
             raise ScanError(PASSWORD)
-        if member.file_size > max(LARGE, RATIO * member.compress_size):
+        if member.file_size > most_unpacked(member.compress_size):
             raise ScanError(TRAP)
         file.seek(member.header_offset)
         header = file.read(30)
@@ -236,10 +316,14 @@ def _open_member(archive: Path, name: str, count: int | None) -> BinaryIO:
         file.seek(int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little"), 1)
         if count is not None:  # enough for the start of what may be packed by gzip besides
             return io.BytesIO(_unpack(file, member, min(member.file_size, max(count, CHUNK))))
-        content = _unpack(file, member, member.file_size)
+        return io.BytesIO(_kept.once((archive, name, *stamp(archive)), lambda: _checked(file, member)))
+
+
+def _checked(file: BinaryIO, member: zipfile.ZipInfo) -> bytes:
+    content = _unpack(file, member, member.file_size)
     if zlib.crc32(content) != member.CRC:
         raise ScanError(ZIP_DAMAGED)
-    return io.BytesIO(content)
+    return content
 
 
 def _unpack(file: BinaryIO, member: zipfile.ZipInfo, most: int) -> bytes:

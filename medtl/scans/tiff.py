@@ -11,7 +11,6 @@ import tifffile
 from PIL import Image
 
 from medtl.errors import ScanError
-from medtl.scans.source import LARGE, RATIO
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # an oddity either matters, and is an error, or not
 
@@ -19,14 +18,20 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
 JPEGS = {6, 7, 33003, 33005, 33007, 34712}  # compressions that are decoded to RGB
 UNCOMPRESSED = 1
 ORIENTATION = 274
+ALPHA = {1, 2}  # what ExtraSamples calls transparency; 0 is anything else
+CHANNELS = "the TIFF file holds several channels or stacks: save each by itself"
 DAMAGED = "the picture is cut off or damaged: copy or save it again"
 
 
-def tiff_pixels(file: BinaryIO) -> tuple[np.ndarray, int]:
+def tiff_pixels(file: BinaryIO, most: int) -> tuple[np.ndarray, int]:
     """Read a TIFF or BigTIFF file, of any compression, tiled or not.
 
     Pages of one size are slices; thumbnails are left out. Where white is zero it is turned, palettes are looked up,
     transparency is dropped, and the picture is turned upright. Floating-point numbers are as they are.
+
+    Args:
+        file: of the picture.
+        most: bytes to which what is packed in it may unpack.
 
     Returns:
         pixels (slices, rows, columns[, 3]) and their bits.
@@ -43,7 +48,7 @@ def tiff_pixels(file: BinaryIO) -> tuple[np.ndarray, int]:
         if len({(one.shape, one.dtype) for one in series}) != 1:
             raise ScanError("the TIFF file holds pictures of different sizes: save each by itself")
         page: Any = series[0].keyframe
-        _refuse(page, series, size)
+        _refuse(page, series, size, most)
         stacks = [_in_order(one.asarray(maxworkers=1), one.axes) for one in series]
         pixels = stacks[0] if len(stacks) == 1 else np.concatenate(stacks)
         pixels, bits = _meant(pixels, page)
@@ -70,12 +75,12 @@ def _refuse_circle(file: BinaryIO) -> None:
         offset = int.from_bytes(following, order) if len(following) == offset_size else 0
 
 
-def _refuse(page: Any, series: list[Any], size: int) -> None:
+def _refuse(page: Any, series: list[Any], size: int, most: int) -> None:
     if page.imagewidth * page.imagelength > 2 * (Image.MAX_IMAGE_PIXELS or 0):
         raise ScanError("the picture is larger than 178 million pixels: save it smaller")
     promised = sum(int(one.size) for one in series) * int(page.bitspersample) // 8
     packed = page.compression != UNCOMPRESSED
-    if promised > (max(LARGE // 4, RATIO * size) if packed else size):
+    if promised > (most if packed else size):
         raise ScanError(DAMAGED)
     n_parts = int(np.prod(page.chunked, dtype=object))
     if packed and n_parts > len(page.dataoffsets):  # tifffile would look for each of millions
@@ -83,6 +88,12 @@ def _refuse(page: Any, series: list[Any], size: int) -> None:
     decoded = page.photometric == YCBCR and page.compression in JPEGS
     if page.photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE) and not decoded:
         raise ScanError("the TIFF file has colours for printing or measuring: save it in RGB or grey")
+    colours = 3 if page.photometric in (RGB, YCBCR) else 1
+    extra, means = int(page.samplesperpixel) - colours, set(page.extrasamples)
+    if extra < 0:
+        raise ScanError(DAMAGED)
+    if extra > 1 or (extra and colours == 1 and not means & ALPHA):  # a fourth of a colour picture is no colour
+        raise ScanError(CHANNELS)
 
 
 def _in_order(values: np.ndarray, axes: str) -> np.ndarray:
@@ -96,7 +107,7 @@ def _in_order(values: np.ndarray, axes: str) -> np.ndarray:
         raise ScanError("the TIFF file has axes other than rows and columns: save it as pictures or NIfTI")
     several = [axis for axis, length in zip(before, values.shape, strict=False) if length > 1]
     if len(several) > 1 or several == ["C"]:
-        raise ScanError("the TIFF file holds several channels or stacks: save each by itself")
+        raise ScanError(CHANNELS)
     return values.reshape(-1, *values.shape[len(before) :])
 
 
@@ -105,6 +116,8 @@ def _meant(values: np.ndarray, page: Any) -> tuple[np.ndarray, int]:
     bits = int(page.bitspersample)
     if values.dtype.kind == "c":
         raise ScanError("the file holds complex numbers: save the magnitude")
+    if values.ndim == 4:
+        values = values[..., :3] if page.photometric in (RGB, YCBCR) else values[..., 0]
     if page.photometric == PALETTE and page.colormap is not None:
         return np.moveaxis(np.asarray(page.colormap)[:, values] >> 8, 0, -1), 8
     if page.photometric == WHITE_IS_ZERO:
@@ -113,8 +126,6 @@ def _meant(values: np.ndarray, page: Any) -> tuple[np.ndarray, int]:
         values = ~values if values.dtype == bool else values.dtype.type(2**bits - 1) - values
     if values.dtype == bool:
         return values.astype(np.uint8) * np.uint8(255), 8
-    if values.ndim == 4:
-        values = values[..., :3] if values.shape[-1] >= 3 else values[..., 0]
     return values, bits
 
 

@@ -53,7 +53,7 @@ def explain(file: str | Path, manifest: Manifest, keep_identifiers: bool = False
         ("Its pixels", _pixels(path, kind, scan, unread)),
         ("In the manifest", _listed(path, rows, manifest)),
         ("How it would be prepared", _recipe(scan)),
-        ("What next", _next(path, kind, rows, unread or fault)),
+        ("What next", _next(kind, rows, unread or fault)),
     ]
     return "\n\n".join([str(path), *(text for title, lines in parts if (text := _paragraph(title, lines)))])
 
@@ -123,15 +123,13 @@ def _what(path: Path, kind: str, words: str, fault: str) -> Iterator[Line]:
 
 
 def _size(path: Path) -> str:
-    from medtl.scans.source import open_scan, start_of
+    from medtl.scans.source import size_of
 
     if path.is_file():
         with path.open("rb") as file:
             packed = file.read(2) == b"\x1f\x8b"
         return f"{path.stat().st_size:,} bytes" + (", packed by gzip" if packed else "")
-    start_of(path)
-    with open_scan(path, unpack=False) as stream:
-        return f"{stream.seek(0, 2):,} bytes, unpacked from a zip archive"
+    return f"{size_of(path):,} bytes, unpacked from a zip archive"
 
 
 def _whose(path: Path, keep_identifiers: bool) -> Iterator[Line]:
@@ -315,7 +313,7 @@ def _recipe(scan: Scan | None) -> Iterator[Line]:
         yield "--recipe auto", str(error)
 
 
-def _next(path: Path, kind: str, rows: list[Row], fault: str) -> Iterator[Line]:
+def _next(kind: str, rows: list[Row], fault: str) -> Iterator[Line]:
     if not rows:
         why = fault or "it lies outside the indexed folder, is hidden or unfinished (.part), or is the labels file"
         yield "", f"It is in no row: {why}."

@@ -34,7 +34,7 @@ def saved(path: Path, shape: tuple[int, ...] = (28, 28), labels: int = 1, packed
 
 
 @pytest.mark.parametrize("packed", [True, False])
-@pytest.mark.parametrize("shape", [(28, 28), (28, 28, 3), (28, 28, 28), (64, 64), (5, 7, 9)])
+@pytest.mark.parametrize("shape", [(28, 28), (28, 28, 3), (28, 28, 28), (64, 64), (5, 7, 7)])
 def test_rows_and_pictures_are_those_of_numpy(tmp_path: Path, shape: tuple[int, ...], packed: bool) -> None:
     path = saved(tmp_path / "x.npz", shape, packed=packed)
     rows = array_rows(path)
@@ -92,9 +92,33 @@ def pictures_of(path: Path) -> list[int]:
     return [int(picture_of(path / "train_images.npy", number).sum()) for number in range(4)]
 
 
+def test_one_channel_is_grey(tmp_path: Path) -> None:
+    path = saved(tmp_path / "x.npz", (28, 30, 1))
+    assert len(array_rows(path)) == 7
+    scan = read(path / "train_images.npy", 2)
+    np.testing.assert_array_equal(scan.pixels, np.load(path)["train_images"][2, None, ..., 0])
+    assert not scan.colour and scan.header["photometric"] == "MONOCHROME2"
+
+
+@pytest.mark.parametrize("last", [2, 4, 5, 29])
+def test_a_last_axis_that_is_neither_colours_nor_columns_is_refused(tmp_path: Path, last: int) -> None:
+    path = saved(tmp_path / "x.npz", (28, 28, last))
+    for reads in (lambda: array_rows(path), lambda: read(path / "train_images.npy", 0)):
+        with pytest.raises(ScanError, match="shapes of MedMNIST"):
+            reads()
+
+
+@pytest.mark.parametrize(("label", "expected"), [(True, "1"), (np.float32(2), "2"), (np.uint64(2**63), str(2**63))])
+def test_labels_of_any_kind_of_number(tmp_path: Path, label: object, expected: str) -> None:
+    path = saved(tmp_path / "x.npz", train_labels=np.array([[label]] * 4))
+    assert array_rows(path)[0][2] == expected
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
+        ({"train_labels": np.array([[np.inf]] * 4)}, "shapes of MedMNIST"),
+        ({"train_labels": np.array([[1.0], [-np.inf], [np.nan], [2.0]])}, "shapes of MedMNIST"),
         ({"train_images": np.zeros((4, 28), np.uint8)}, "shapes of MedMNIST"),
         ({"train_images": np.zeros((4, 2, 28, 28, 3), np.uint8)}, "shapes of MedMNIST"),
         ({"train_images": np.zeros((5, 28, 28), np.uint8)}, "shapes of MedMNIST"),

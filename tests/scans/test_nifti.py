@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nibabel
@@ -13,7 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medtl.errors import ScanError
+from medtl.scans import source
 from medtl.scans.nifti import nifti_volumes, read_nifti
+
+RANDOM = np.random.default_rng(0)
 
 
 def volume(path: Path, shape: tuple[int, ...] = (4, 5, 6), affine: np.ndarray | None = None, kind: type = np.int16):
@@ -95,6 +99,31 @@ def test_not_a_number_is_nothing_and_colour_is_colour(tmp_path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(colour, np.eye(4)), tmp_path / "b.nii")
     scan = read_nifti(tmp_path / "b.nii")
     assert scan.pixels.shape == (4, 3, 2, 3) and scan.pixels[0, 0, 0].tolist() == [0, 7, 0]
+
+
+def test_a_flat_picture_in_colour_is_one_slice_in_colour(tmp_path: Path) -> None:
+    colour = RANDOM.integers(0, 256, (6, 5, 3), dtype=np.uint8)
+    stored = colour.view([("R", "u1"), ("G", "u1"), ("B", "u1")])[..., 0]
+    nibabel.save(nibabel.Nifti1Image(stored, np.eye(4)), tmp_path / "a.nii")
+    scan = read_nifti(tmp_path / "a.nii")
+    assert scan.colour
+    np.testing.assert_array_equal(scan.pixels, colour.swapaxes(0, 1)[None])
+    nibabel.save(nibabel.Nifti1Image(stored.reshape(1, 1, 30), np.eye(4)), tmp_path / "b.nii")
+    np.testing.assert_array_equal(read_nifti(tmp_path / "b.nii").pixels, colour.reshape(30, 1, 1, 3))
+    volume(tmp_path / "c.nii", (4, 5))
+    assert read_nifti(tmp_path / "c.nii").pixels.shape == (1, 5, 4)
+
+
+def test_a_packed_time_series_is_unpacked_once_for_all_its_volumes(tmp_path: Path, monkeypatch) -> None:
+    image = volume(tmp_path / "a.nii.gz", (32, 32, 32, 40))
+    unpacked = []
+    whole = source._whole
+    monkeypatch.setattr(source, "_whole", lambda chunks: unpacked.append(1) or whole(chunks))
+    with ThreadPoolExecutor(4) as pool:
+        scans = list(pool.map(lambda number: read_nifti(tmp_path / "a.nii.gz", number), range(40)))
+    for number in (0, 17, 39):
+        np.testing.assert_array_equal(scans[number].pixels.T, image.get_fdata()[..., number])
+    assert len(unpacked) == 1
 
 
 def test_every_volume_of_a_time_series_equals_nibabel(tmp_path: Path) -> None:

@@ -154,6 +154,12 @@ def test_pages_of_one_size_are_slices(tmp_path: Path) -> None:
         ([COFFEE], {"photometric": "cielab"}, "colours for printing"),
         ([np.stack([CAMERA] * 4).reshape(2, 2, 60, 80)], {"imagej": True}, "several channels or stacks"),
         ([CAMERA * 1j], {}, "complex"),
+        *[
+            ([np.stack([CAMERA] * n, axis=-1)], {"photometric": "minisblack", "planarconfig": "contig"}, "channels")
+            for n in (2, 3, 4)
+        ],
+        ([np.stack([CAMERA] * 3)], {"photometric": "minisblack", "planarconfig": "separate"}, "channels"),
+        ([np.stack([CAMERA] * 5, axis=-1)], {"photometric": "rgb"}, "channels"),
     ],
 )
 def test_tiff_that_is_no_picture_is_refused(tmp_path: Path, pages: list[np.ndarray], how: dict, reason: str) -> None:
@@ -171,6 +177,8 @@ def test_transparency_of_tiff_is_dropped(tmp_path: Path) -> None:
     grey = np.dstack([CAMERA, CAMERA // 2])
     tifffile.imwrite(tmp_path / "b.tif", grey, photometric="minisblack", planarconfig="contig", extrasamples=[1])
     np.testing.assert_array_equal(read_picture(tmp_path / "b.tif").pixels[0], CAMERA)
+    tifffile.imwrite(tmp_path / "c.tif", alpha, photometric="rgb", extrasamples=["unspecified"])
+    np.testing.assert_array_equal(read_picture(tmp_path / "c.tif").pixels[0], COFFEE)
 
 
 def test_tiff_whose_pages_run_in_a_circle_ends(tmp_path: Path) -> None:

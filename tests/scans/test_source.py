@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from medtl.errors import ScanError
 from medtl.scans import source
-from medtl.scans.source import archive_of, members, open_scan, start_of
+from medtl.scans.source import archive_of, members, open_scan, size_of, size_on_disk, start_of
 
 CONTENT = os.urandom(3000) + bytes(600_000) + os.urandom(300_000)
 PACKINGS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
@@ -148,7 +148,7 @@ def test_what_unpacks_to_far_more_than_it_may_is_refused(tmp_path, monkeypatch):
     archive = zipped(tmp_path / "a.zip", bomb=bytes(8 << 20))
     (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(8 << 20)))
     for path in (archive / "bomb", tmp_path / "bomb.gz"):
-        with pytest.raises(ScanError, match="thousand times"):
+        with pytest.raises(ScanError, match="hundred times"):
             open_scan(path)
     assert start_of(tmp_path / "bomb.gz") == bytes(1024)
 
@@ -224,3 +224,109 @@ def test_anything_after_the_magic_gives_its_bytes_or_an_error(tmp_path, content)
         for reads in (lambda: open_scan(tmp_path / "x").read(), lambda: list(members(tmp_path / "x"))):
             with contextlib.suppress(ScanError):
                 reads()
+
+
+# --- traps, and what is kept ---------------------------------------------------------------------------------------
+
+
+def peak_of(path: Path) -> int:
+    """Bytes that opening a trap takes before it is refused."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(ScanError, match="hundred times"):
+            open_scan(path)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_is_packed_twice_may_unpack_to_no_more_than_what_is_packed_once(tmp_path, monkeypatch):
+    """Equal packed parts, which pack again: 400 bytes of archive a gigabyte."""
+    monkeypatch.setattr(source, "LARGE", 8 << 20)
+    bomb = gzip.compress(bytes(10_000_000)) * 30
+    archive = zipped(tmp_path / "a.zip", bomb=bomb)
+    assert archive.stat().st_size < 2000
+    assert peak_of(archive / "bomb") < 12 << 20
+    assert start_of(archive / "bomb") == bytes(1024)
+
+
+def test_a_large_packed_file_is_no_leave_to_unpack_a_thousand_times_of_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(source, "LARGE", 1 << 20)
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(64 << 20)))
+    assert peak_of(tmp_path / "bomb.gz") < 10 << 20
+    honest = os.urandom(20_000) * 90  # 1.8 MB of 20 kB, over LARGE
+    (tmp_path / "honest.gz").write_bytes(gzip.compress(honest))
+    check(tmp_path / "honest.gz", honest)
+
+
+def test_the_size_is_known_without_unpacking(tmp_path, monkeypatch):
+    archive = zipped(tmp_path / "a.zip", **{"in/x": bytes(50_000)})
+    (tmp_path / "plain").write_bytes(b"plain")
+    monkeypatch.setattr(source, "_unpack", None)
+    assert (size_of(archive / "in/x"), size_of(tmp_path / "plain"), size_of(archive)) == (
+        50_000,
+        5,
+        archive.stat().st_size,
+    )
+    assert size_on_disk(archive / "in/x") < 200 and size_on_disk(tmp_path / "plain") == 5
+    for lost in (tmp_path / "none", archive / "none", "x\x00y"):
+        with pytest.raises(ScanError, match="not there"):
+            size_of(lost)
+
+
+@pytest.fixture
+def unpacked(monkeypatch) -> list[int]:
+    """Lengthens by one whenever a file is unpacked whole."""
+    times: list[int] = []
+    source._kept.clear()
+    whole, checked = source._whole, source._checked
+    monkeypatch.setattr(source, "_whole", lambda *given: times.append(1) or whole(*given))
+    monkeypatch.setattr(source, "_checked", lambda *given: times.append(1) or checked(*given))
+    return times
+
+
+def test_what_was_unpacked_last_is_kept_until_it_changes(tmp_path, unpacked):
+    content = os.urandom(1000) * 2000
+    (tmp_path / "x.gz").write_bytes(gzip.compress(content))
+    archive = zipped(tmp_path / "a.zip", **{"x": content, "x.gz": gzip.compress(content)})
+    for path, times in ((tmp_path / "x.gz", 1), (archive / "x", 2)):
+        for _ in range(3):
+            check(path, content)
+        assert len(unpacked) == times
+    with open_scan(tmp_path / "x.gz") as file:  # whoever writes into it writes into a copy
+        file.write(b"other")
+    check(tmp_path / "x.gz", content)
+    other = os.urandom(1000) * 2000
+    (tmp_path / "x.gz").write_bytes(gzip.compress(other))
+    check(tmp_path / "x.gz", other)
+    assert len(unpacked) == 3
+
+
+def test_little_is_kept(tmp_path, unpacked, monkeypatch):
+    monkeypatch.setattr(source, "KEPT", 5_000_000)
+    for number in range(4):
+        (tmp_path / f"{number}.gz").write_bytes(gzip.compress(bytes([number]) * 2_000_000))
+    (tmp_path / "small.gz").write_bytes(gzip.compress(bytes(1000)))
+    (tmp_path / "large.gz").write_bytes(gzip.compress(bytes(5_000_001)))
+    for name in ("small.gz", "large.gz", "small.gz", "large.gz"):
+        open_scan(tmp_path / name)
+    assert len(unpacked) == 4 and not source._kept._held
+    for number in (0, 1, 2, 3, 3, 2, 3, 0):
+        open_scan(tmp_path / f"{number}.gz")
+        assert sum(map(len, source._kept._held.values())) <= 5_000_000
+    assert len(unpacked) == 9
+
+
+def test_threads_that_want_one_file_unpack_it_once(tmp_path, unpacked):
+    contents = [os.urandom(1000) * 1500 for _ in range(2)]
+    for number, content in enumerate(contents):
+        (tmp_path / f"{number}").write_bytes(gzip.compress(content))
+    started = threading.Barrier(8)
+
+    def read(number: int) -> bool:
+        started.wait()
+        return all(open_scan(tmp_path / f"{number % 2}").read() == contents[number % 2] for _ in range(5))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(read, range(8)))
+    assert len(unpacked) == 2
