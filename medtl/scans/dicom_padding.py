@@ -57,16 +57,20 @@ def mark_padding(pixels: np.ndarray, by_slice: Sequence[Padding | None]) -> Padd
         that value, twice; None where no pixel is padding.
     """
     empty = np.zeros(pixels.shape, bool)
-    for slice_, padding in enumerate(by_slice):
+    lowest = np.float32(np.inf)
+    for own, values, padding in zip(empty, pixels, by_slice, strict=True):
         if padding is not None:
             low, high = padding
-            empty[slice_] = (pixels[slice_] >= np.float32(low)) & (pixels[slice_] <= np.float32(high))
-    if not empty.any():
+            np.logical_and(values >= np.float32(low), values <= np.float32(high), out=own)
+            lowest = min(lowest, values.min(where=own, initial=np.inf))
+            values[own] = np.inf
+    if lowest == np.inf:
         return None
-    lowest, shown = (pixels.min(where=which, initial=np.inf) for which in (empty, ~empty))
-    value = float(lowest if lowest < shown else min(shown - np.float32(1), np.nextafter(shown, np.float32(-np.inf))))
-    pixels[empty] = value
-    return value, value
+    shown = pixels.min()
+    if lowest >= shown:
+        lowest = min(shown - np.float32(1), np.nextafter(shown, np.float32(-np.inf)))
+    pixels[empty] = lowest
+    return float(lowest), float(lowest)
 
 
 def _of_frames(elements: Any, frames: Sequence[int]) -> list[Padding | None]:

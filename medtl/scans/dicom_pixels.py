@@ -20,6 +20,7 @@ time for a file, header and pixels, in ms, on the files of `dcm_qa_ts` and of py
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -118,7 +119,7 @@ def slope_of(elements: Any, frame: int = 0) -> tuple[float, float]:
         intercept = 0.0 if intercept is None else float(intercept)
     except (TypeError, ValueError):
         slope = float("nan")
-    if not (np.isfinite(slope) and np.isfinite(intercept)) or slope == 0:
+    if not (math.isfinite(slope) and math.isfinite(intercept)) or slope == 0:
         raise ScanError("RescaleSlope or RescaleIntercept in the header makes no sense: the values are not known")
     return slope, intercept
 
