@@ -1,4 +1,4 @@
-"""The place of each frame in a multi-frame DICOM file: enhanced objects, nuclear medicine, grids of offsets."""
+"""The place of each frame in a multi-frame DICOM file: enhanced objects, nuclear medicine."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from medtl.scans.dicom_place import (
     distance,
     image_type,
     in_plane_spacing,
+    line,
+    moment,
     normal,
     number,
     numbers,
@@ -41,8 +43,7 @@ def enhanced_planes(elements: Any, file: int, frames: int) -> list[Plane]:
 def multi_frame_planes(elements: Any, whole: Plane, frames: int) -> list[Plane]:
     """One plane a frame of an object without functional groups: placed where the standard says how, else not placed."""
     alone = replace(whole, position=None, orientation=None, thickness=UNKNOWN, between=UNKNOWN)
-    placed = _reconstructed(elements, whole, frames) or _offset(elements, whole, frames)
-    return placed or [replace(alone, frame=frame) for frame in range(frames)]
+    return _reconstructed(elements, whole, frames) or [replace(alone, frame=frame) for frame in range(frames)]
 
 
 def _enhanced_plane(elements: Any, whole: Plane, frame: int, groups: list[Any], frames: int) -> Plane:
@@ -70,7 +71,7 @@ def _enhanced_plane(elements: Any, whole: Plane, frame: int, groups: list[Any], 
     trigger = number(group("CardiacSynchronizationSequence"), "NominalCardiacTriggerDelayTime", UNSAID)
     if trigger == UNSAID:
         trigger = number(group("TemporalPositionSequence"), "TemporalPositionTimeOffset", UNSAID)
-    clock = text(content, "FrameAcquisitionDateTime") or text(content, "FrameReferenceDateTime")
+    acquired = moment(text(content, "FrameAcquisitionDateTime") or text(content, "FrameReferenceDateTime"))
     return replace(
         whole,
         frame=frame,
@@ -84,7 +85,7 @@ def _enhanced_plane(elements: Any, whole: Plane, frame: int, groups: list[Any], 
             whole.times[0] if temporal == UNSAID else temporal,
             number(content, "FrameAcquisitionNumber", whole.times[1]),
             trigger,
-            number({"time": clock[8:]}, "time", whole.times[3]),
+            acquired if acquired != UNSAID else whole.times[3],
             *_dimensions(content),
         ),
         in_patient=in_patient,
@@ -114,8 +115,18 @@ def _enhanced_kind(whole: Plane, group: Any, stack: str) -> Any:
     b_value = number(diffusion, "DiffusionBValue", whole.kind.b_value)
     gradients = diffusion.get("DiffusionGradientDirectionSequence") or [{}]
     gradient = numbers(gradients[0], "DiffusionGradientOrientation", 3) or ()
-    return whole.kind._replace(
-        type=kind, extras=extras, stack=stack, echo=echo, b_value=b_value, direction=gradient if b_value > 0 else ()
+    said = whole.kind
+    return said._replace(
+        type=kind,
+        extras=extras,
+        stack=stack,
+        echo=echo,
+        b_value=b_value,
+        direction=gradient if b_value > 0 else (),
+        inversion=number(group("MRModifierSequence"), "InversionTimes", said.inversion),
+        flip=number(group("MRTimingAndRelatedParametersSequence"), "FlipAngle", said.flip),
+        kernel=line(group("CTReconstructionSequence"), "ConvolutionKernel") or said.kernel,
+        voltage=number(group("CTXRayDetailsSequence"), "KVP", said.voltage),
     )
 
 
@@ -143,21 +154,6 @@ def _reconstructed(elements: Any, whole: Plane, frames: int) -> list[Plane] | No
             kind=shared(whole.kind._replace(window=windows[frame])),
             times=(*whole.times, *(vector[frame] for vector in times)),
         )
-        for frame in range(frames)
-    ]
-
-
-def _offset(elements: Any, whole: Plane, frames: int) -> list[Plane] | None:
-    """Frames at the offsets of GridFrameOffsetVector (PS3.3 C.8.8.3.2), relative to the first or as z."""
-    offsets = numbers(elements, "GridFrameOffsetVector", frames)
-    if offsets is None or whole.position is None or whole.orientation is None:
-        return None
-    if offsets[0] != 0:
-        if abs(offsets[0] - whole.position[2]) > 0.01 or abs(normal(whole.orientation)[2]) < 0.9999:
-            return None
-        offsets = tuple((offset - offsets[0]) * normal(whole.orientation)[2] for offset in offsets)
-    return [
-        replace(whole, frame=frame, position=_along(whole.position, whole.orientation, offsets[frame]))
         for frame in range(frames)
     ]
 

@@ -54,8 +54,6 @@ class Header:
     Attributes:
         kind: "image", or what else it is: "structured report", "DICOMDIR", "presentation state", "segmentation" ...
         sop_class: its name in the standard.
-        instance: InstanceNumber.
-        frames: number of frames; 1 for a plain picture.
         transfer_syntax: its name in the standard.
         planes: where each frame lies in the patient; none where it is no image.
     """
@@ -67,10 +65,6 @@ class Header:
     series_uid: str = ""
     sop_uid: str = ""
     sop_class: str = ""
-    instance: int | None = None
-    rows: int = 0
-    columns: int = 0
-    frames: int = 1
     manufacturer: str = ""
     model: str = ""
     photometric: str = ""
@@ -145,10 +139,6 @@ def _header(elements: Elements) -> Header:
         _text(get("SeriesInstanceUID")),
         _text(get("SOPInstanceUID")),
         name,
-        _whole_number(get("InstanceNumber")),
-        rows,
-        columns,
-        _whole_number(get("NumberOfFrames")) or 1,
         _text(get("Manufacturer")),
         _text(get("ManufacturerModelName")),
         _text(get("PhotometricInterpretation")).upper(),

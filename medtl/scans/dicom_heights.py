@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from medtl.scans.dicom_place import Plane, Triple, dot, normal
-from medtl.scans.dicom_stack import SAME_PLACE
+from medtl.scans.dicom_stack import SAME_PLACE, slice_stack
 
 
 class Heights:
@@ -46,3 +46,10 @@ class Heights:
     def most(self, planes: Iterable[Plane]) -> int:
         """How many slices lie at one place, at most."""
         return max(Counter(map(self.place, planes)).values())
+
+    def whole(self, planes: Sequence[Plane]) -> bool:
+        """Whether slices make one stack without fault: one a place, two or more of them, evenly spaced."""
+        places = self.places(planes)
+        if len(places) < 2 or len(places) < len(planes):
+            return False
+        return not slice_stack([place[0] for place in places], self.axis, "", "error", "", "").problem

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from medtl.errors import ScanError
-from medtl.scans.dicom_place import Plane, Triple, words
+from medtl.scans.dicom_place import Plane, Triple, private, private_block, words
 from medtl.scans.quiet import without_warnings
 
 CREATOR = "SIEMENS CSA HEADER"
@@ -77,16 +77,10 @@ def mosaic_slices(elements: Any, values: np.ndarray) -> np.ndarray:
 def _csa(elements: Any) -> tuple[int, Triple]:
     """Number of slices, and the direction LPS from each to the next."""
     try:
-        for block in range(0x10, 0x20):
-            creator = _private(elements, block)
-            if creator is None:
-                continue
-            creator = creator.decode("ascii", "replace") if isinstance(creator, bytes) else str(creator)
-            if creator.strip(" \x00") == CREATOR:
-                count, direction = _of_csa(bytes(_private(elements, block * 0x100 + 0x10)))
-                break
-        else:
+        at = private_block(elements, 0x0029, CREATOR)
+        if not at:
             raise ScanError(NO_HEADER)
+        count, direction = _of_csa(bytes(private(elements, 0x0029, at + 0x10)))
     except ScanError:
         raise
     except Exception as error:
@@ -104,8 +98,3 @@ def _of_csa(header: bytes) -> tuple[Any, Any]:
 
     csa: Any = csareader.read(header)
     return csareader.get_n_mosaic(csa), csareader.get_slice_normal(csa)
-
-
-def _private(elements: Any, element: int) -> Any:
-    value = elements.get((0x0029, element))
-    return getattr(value, "value", value)  # pydicom gives the element

@@ -5,22 +5,28 @@ A plain slice costs a few microseconds (no numpy), because an index makes one of
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 import struct
 import sys
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from medtl.errors import ScanError
+from medtl.errors import InputError, ScanError
+from medtl.scans.privacy import KEY_VARIABLE, key
 
 UNKNOWN = float("nan")
 UNSAID = -1.0  # an echo time, a b-value, a time point that the header does not give: sortable, unlike nan
 LAST = float("inf")  # the order of a slice without a number
 FARTHEST = 1e6  # mm
 MOST_FRAMES = 50_000  # the longest perfusion and cine runs have some thousands
+CENTURY = 20_000_000  # the date, as a number, from which moments count
+BLOCKS = range(0x10, 0x20)  # in which a maker's private fields may lie
 RAW_TYPES = {0: "M", 1: "P", 2: "R", 3: "I"}  # GE's private "raw data type": magnitude, phase, real, imaginary
 
 Triple = tuple[float, float, float]
@@ -34,9 +40,15 @@ class Kind(NamedTuple):
         extras: the words after them, and "M", "P", "R" or "I" (magnitude, phase, real, imaginary).
         stack: StackID, of an enhanced object.
         window: energy window of a nuclear-medicine frame.
-        echo: echo time in ms, else the echo's number; -1 where not said.
+        echo: echo time in ms, -1 where not said.
         b_value: s/mm², -1 where not said.
         direction: of the diffusion gradient, () where not said.
+        echo_number: which echo of several, -1 where not said.
+        inversion: inversion time in ms, -1 where not said.
+        flip: flip angle in degrees, -1 where not said.
+        kernel: of the reconstruction (ConvolutionKernel), "" where not said.
+        voltage: of the X-ray tube in kV, -1 where not said.
+        phase: of the heartbeat or breath, ms after its trigger, -1 where not said; of an MR it stands in `times`.
     """
 
     type: tuple[str, ...] = ()
@@ -46,6 +58,12 @@ class Kind(NamedTuple):
     echo: float = UNSAID
     b_value: float = UNSAID
     direction: tuple[float, ...] = ()
+    echo_number: float = UNSAID
+    inversion: float = UNSAID
+    flip: float = UNSAID
+    kernel: str = ""
+    voltage: float = UNSAID
+    phase: float = UNSAID
 
 
 NO_KIND = Kind()
@@ -66,10 +84,12 @@ class Plane:
         between: mm from slice to slice as the header says (SpacingBetweenSlices), nan where it does not.
         size: (rows, columns).
         kind: what sets one stack apart from another at the same place.
-        times: what tells time points apart: temporal position, acquisition number, trigger time, acquisition (else
-            content) time, then an enhanced object's dimension indices; -1 where not said.
+        times: what tells time points apart: temporal position, acquisition number, trigger time (of PET the frame's
+            reference time), `moment` of the acquisition (else of the content), then an enhanced object's dimension
+            indices; -1 where not said.
         modality: "CT", "MR" ...
-        copy: a number made of the object's UID: the same for the same object sent twice; 0 where it has none.
+        copy: a number made of the object's UID under the user's key (an index keeps it on the disk): the same for the
+            same object sent twice; 0 where it has no UID.
         in_patient: False where position and orientation are those of a volume that is not placed in the patient.
     """
 
@@ -94,15 +114,11 @@ class Plane:
         return self.position is not None and self.orientation is not None and math.isfinite(self.spacing[0])
 
     @property
-    def height(self) -> float:
-        """Mm along the slice normal; the slice must be placed."""
-        assert self.position is not None and self.orientation is not None
-        return dot(self.position, normal(self.orientation))
-
-    @property
-    def sequence(self) -> tuple[float, int, int, int]:
-        """The order in which slices were numbered; the same whatever order the files come in."""
-        return self.order, self.copy, self.frame, self.file
+    def sequence(self) -> tuple[Any, ...]:
+        """The order in which slices were numbered; the same whatever order the files come in, and for every user."""
+        if self.position is None:
+            return self.order, self.copy, (), self.frame, self.file
+        return self.order, self.frame, self.position, self.kind, self.times, self.copy, self.file
 
 
 def planes_of(elements: Any, file: int) -> list[Plane]:
@@ -144,16 +160,23 @@ def renumber(planes: Iterable[Sequence[Plane]]) -> list[Plane]:
     ]
 
 
+def grouped(planes: Iterable[Plane], key: Callable[[Plane], Any]) -> dict[Any, list[Plane]]:
+    """The planes of each key, as they come."""
+    groups: dict[Any, list[Plane]] = {}
+    for plane in planes:
+        groups.setdefault(key(plane), []).append(plane)
+    return groups
+
+
 def plain_plane(elements: Any, file: int) -> Plane:
     """The place of a file of one frame, from the fields of the file itself."""
     modality = sys.intern(text(elements, "Modality").upper())
-    uid = text(elements, "SOPInstanceUID")
-    time, trigger = number(elements, "AcquisitionTime", UNSAID), UNSAID
+    trigger = UNSAID
     if modality == "MR":
         kind = _magnetic_kind(elements)
         trigger = number(elements, "TriggerTime", UNSAID)
     else:
-        kind = Kind(*image_type(words(elements, "ImageType")))
+        kind = _other_kind(elements, modality)
         if modality == "PT":
             trigger = number(elements, "FrameReferenceTime", UNSAID)
     return Plane(
@@ -172,12 +195,60 @@ def plain_plane(elements: Any, file: int) -> Plane:
                 number(elements, "TemporalPositionIdentifier", UNSAID),
                 number(elements, "AcquisitionNumber", UNSAID),
                 trigger,
-                time if time != UNSAID else number(elements, "ContentTime", UNSAID),
+                _moment_of(elements),
             )
         ),
         modality=modality,
-        copy=zlib.crc32(uid.encode()) if uid else 0,
+        copy=_copy(text(elements, "SOPInstanceUID")),
     )
+
+
+def _copy(uid: str) -> int:
+    if not uid:
+        return 0
+    secret = _secret(os.environ.get(KEY_VARIABLE))
+    return int.from_bytes(hashlib.blake2b(uid.encode("utf-8", "replace"), key=secret, digest_size=6).digest(), "big")
+
+
+@lru_cache(4)
+def _secret(_: str | None) -> bytes:
+    """A key for `_copy`, of the user's; none where there is none, and then an index refuses, or keeps identifiers."""
+    with suppress(InputError):
+        return hashlib.sha256(b"copies of an object" + key()).digest()
+    return b""
+
+
+def _moment_of(elements: Any) -> float:
+    """When a slice was acquired, else made: the date and time of the acquisition, or of the content."""
+    time = number(elements, "AcquisitionTime", UNSAID)
+    if time != UNSAID:
+        return _dated(number(elements, "AcquisitionDate", 0.0), time)
+    both = text(elements, "AcquisitionDateTime")
+    if both:
+        return moment(both)
+    time = number(elements, "ContentTime", UNSAID)
+    return time if time == UNSAID else _dated(number(elements, "ContentDate", 0.0), time)
+
+
+def moment(clock: str) -> float:
+    """A date and time as DICOM writes them, "20200131235959.25+0100": a number that grows with the time.
+
+    It is the date and the time in digits, in universal time where the zone is given; -1 where there is no such time.
+    """
+    sign = "+" if "+" in clock else "-"
+    digits, _, zone = clock.partition(sign)
+    try:
+        if zone:
+            ahead = timedelta(hours=int(zone[:2]), minutes=int(zone[2:4] or 0))
+            at = datetime.strptime(digits[:14].ljust(14, "0"), "%Y%m%d%H%M%S")
+            digits = (at - ahead if sign == "+" else at + ahead).strftime("%Y%m%d%H%M%S") + digits[14:]
+        return _dated(float(digits[:8]), float(digits[8:] or 0))
+    except (ValueError, OverflowError):
+        return UNSAID
+
+
+def _dated(date: float, time: float) -> float:
+    return time + (date - CENTURY) * 1e6 if date else time
 
 
 def numbers(elements: Any, keyword: str, count: int) -> tuple[float, ...] | None:
@@ -221,6 +292,17 @@ def text(elements: Any, keyword: str) -> str:
     return "" if value is None else str(value).strip().strip("\x00")
 
 
+def line(elements: Any, keyword: str) -> str:
+    """A field of one or more words, as one line."""
+    try:
+        value = elements.get(keyword)
+    except Exception:
+        return ""
+    if value is None:
+        return ""
+    return value.strip() if isinstance(value, str) else " ".join([str(part).strip() for part in value])
+
+
 def words(elements: Any, keyword: str) -> tuple[str, ...]:
     """The values of a field of several words, in capitals."""
     try:
@@ -229,7 +311,12 @@ def words(elements: Any, keyword: str) -> tuple[str, ...]:
         return ()
     if value is None:
         return ()
-    return tuple([str(part).strip().upper() for part in ([value] if isinstance(value, str) else value)])
+    return _in_capitals((value,) if isinstance(value, str) else tuple(value))
+
+
+@lru_cache(4096)
+def _in_capitals(values: tuple[Any, ...]) -> tuple[str, ...]:
+    return tuple([str(part).strip().upper() for part in values])
 
 
 @lru_cache(4096)
@@ -277,39 +364,90 @@ def in_plane_spacing(measures: Any, elements: Any) -> tuple[float, float]:
     return UNKNOWN, UNKNOWN
 
 
+def _other_kind(elements: Any, modality: str) -> Kind:
+    """Of a CT or PET slice what its reconstruction is called and when in the heartbeat it lies; of others ImageType."""
+    kind, extras = image_type(words(elements, "ImageType"))
+    if modality not in ("CT", "PT"):
+        return Kind(kind, extras)
+    voltage = number(elements, "KVP", UNSAID) if modality == "CT" else UNSAID
+    kernel, phase = line(elements, "ConvolutionKernel"), number(elements, "TriggerTime", UNSAID)
+    return Kind(
+        kind, extras, "", UNSAID, UNSAID, UNSAID, (), UNSAID, UNSAID, UNSAID, kernel, voltage, phase
+    )  # by their places: a call by keywords takes longer
+
+
 def _magnetic_kind(elements: Any) -> Kind:
     """Echo, diffusion and complex part of an MR slice; the makers' private fields where the public ones are empty."""
     kind, extras = image_type(words(elements, "ImageType"))
     echo = number(elements, "EchoTime", UNSAID)
-    if echo <= 0:
-        echo = number(elements, "EchoNumbers", UNSAID)
     b_value = number(elements, "DiffusionBValue", UNSAID)
     maker = text(elements, "Manufacturer").upper()
+    gradient = (numbers(elements, "DiffusionGradientOrientation", 3) or ()) if b_value > 0 else ()
     if maker.startswith("GE"):
-        if b_value < 0:
-            b_value = _private_numbers(elements, 0x0043, 0x1039)[0]
-            b_value = b_value if b_value < 0 else b_value % 1e9  # GE adds 1e9 to some
-        part = RAW_TYPES.get(int(_private_numbers(elements, 0x0043, 0x102F)[0]))
-        extras = (*extras, part) if part else extras
-    elif maker.startswith("SIEMENS") and b_value < 0:
-        b_value = _private_numbers(elements, 0x0019, 0x100C)[0]
-    gradient: tuple[float, ...] = ()
-    if b_value > 0:
+        at = private_block(elements, 0x0043, "GEMS_PARM_01")
+        if at:
+            if b_value < 0:
+                b_value = _private_numbers(elements, 0x0043, at + 0x39)[0]
+                b_value = b_value if b_value < 0 else b_value % 1e9  # GE adds 1e9 to some
+            part = RAW_TYPES.get(int(_private_numbers(elements, 0x0043, at + 0x2F)[0]))
+            extras = (*extras, part) if part else extras
+    elif maker.startswith("SIEMENS") and not gradient and b_value != 0:
+        at = private_block(elements, 0x0019, "SIEMENS MR HEADER")
+        if at:
+            b_value = b_value if b_value > 0 else _private_numbers(elements, 0x0019, at + 0x0C)[0]
+            along = _private_numbers(elements, 0x0019, at + 0x0E) if b_value > 0 else ()
+            gradient = along if len(along) == 3 else ()
+    elif maker.startswith("PHILIPS") and b_value < 0:
+        at = private_block(elements, 0x2001, "PHILIPS IMAGING DD 001")
+        if at:
+            b_value = _private_numbers(elements, 0x2001, at + 0x03)[0]
+    if b_value > 0 and not gradient:
         gradient = numbers(elements, "DiffusionGradientOrientation", 3) or ()
-        if not gradient and maker.startswith("SIEMENS"):
-            gradient = _private_numbers(elements, 0x0019, 0x100E)
-            gradient = gradient if len(gradient) == 3 else ()
-    return Kind(kind, extras, "", UNSAID, echo, b_value, gradient)
+    return Kind(
+        kind,
+        extras,
+        "",
+        UNSAID,
+        echo if echo > 0 else UNSAID,
+        b_value,
+        gradient,
+        number(elements, "EchoNumbers", UNSAID),
+        number(elements, "InversionTime", UNSAID),
+        number(elements, "FlipAngle", UNSAID),
+    )
+
+
+def private_block(elements: Any, group: int, creator: str) -> int:
+    """Where a maker's private fields begin in a group: 0x1000, 0x1100 ...; 0 where they are not there.
+
+    `creator`: the maker's name for them, in capitals.
+    """
+    for block in BLOCKS:
+        value = elements.get((group, block))
+        if value is None:
+            continue
+        value = getattr(value, "value", value)  # pydicom gives the element
+        name = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+        if name.strip(" \x00").upper() == creator:
+            return block * 0x100
+    return 0
+
+
+def private(elements: Any, group: int, element: int) -> Any:
+    """The value of a private field, None where it is not there."""
+    value = elements.get((group, element))
+    return getattr(value, "value", value)
 
 
 def _private_numbers(elements: Any, group: int, element: int) -> tuple[float, ...]:
     """A maker's numbers, also where an export forgot what type they are; (-1,) where there are none."""
     try:
-        value = elements.get((group, element))
-        value = getattr(value, "value", value)  # pydicom gives the element
+        value = private(elements, group, element)
         if isinstance(value, bytes):
             if len(value) == 24 and value.strip(b"0123456789.+-eE \\\x00"):
                 return struct.unpack("<3d", value)
+            if len(value) == 4 and value.strip(b"0123456789.+-eE \\\x00"):
+                return struct.unpack("<f", value)
             value = value.decode("ascii").strip(" \x00").split("\\")
         parts = [value] if isinstance(value, (str, float, int)) else list(value or ())
         result = tuple([float(part) for part in parts])
@@ -324,6 +462,8 @@ def number(elements: Any, keyword: str, default: float) -> float:
         value = elements.get(keyword)
         if value is None or value == "":
             return default
+        if type(value) is float:
+            return value if value - value == 0 else default
         if type(value) is int:
             return float(value)
         if not isinstance(value, (float, int, str)):

@@ -13,11 +13,15 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from medtl.scans.dicom_heights import Heights
-from medtl.scans.dicom_place import Plane, normal
+from medtl.scans.dicom_place import Plane, grouped, normal
 from medtl.scans.dicom_stack import Stack, missing_words, picture_stack, slice_stack
-from medtl.scans.dicom_told_apart import SAME_DIRECTION, Named, clusters, grouped, in_words, joined, told_apart
+from medtl.scans.dicom_told_apart import SAME_DIRECTION, Named, Volume, clusters, in_words, joined, told_apart
 
 SAME_SPACING = 1e-3  # part by which pixel spacings of one stack may differ
+TANGLED = (
+    "there more than once, and nothing in the headers tells which pictures belong together: export each volume "
+    "(reconstruction, phase, echo ...) as a series of its own"
+)
 SLICED = ("CT", "MR", "PT")  # whose series of several files are slices, never single views
 VIEWS = ("sagittal", "coronal", "axial")  # by the largest part of the slice normal
 
@@ -123,9 +127,11 @@ def _of_one_direction(words: str, planes: list[Plane], on_gap: OnGap) -> list[tu
     heights = Heights(planes)
     result: dict[tuple[int, ...], tuple[Plane, list[Stack]]] = {}
     for typed, group in _by_type(planes, heights):
-        place = tuple(sorted(set(map(heights.place, group))))
-        _, stacks = result.setdefault(place, (group[0], []))
-        stacks += _at_one_place(joined(words, typed), group, heights, on_gap)
+        for volume in told_apart(group, heights):
+            first = min(volume.planes, key=lambda plane: plane.sequence)
+            before, stacks = result.get(tuple(volume.expected), (first, []))
+            stacks.append(_stack(joined(words, typed, volume.words), volume, heights, on_gap))
+            result[tuple(volume.expected)] = min(before, first, key=lambda plane: plane.sequence), stacks
     return list(result.values())
 
 
@@ -134,13 +140,13 @@ def _by_type(planes: list[Plane], heights: Heights) -> list[Named]:
 
     Three or more slices that make one whole stack together are one, whatever kinds they name.
     """
-    whole = len(planes) > 2 and _whole(planes, heights)
+    whole = len(planes) > 2 and heights.whole(planes)
     stacks = grouped(planes, lambda plane: plane.kind.stack)
     if len(stacks) > 1 and not (whole and min(map(len, stacks.values())) == 1):
         return [
             (joined(f"stack {stack}", words), group)
             for stack, own in stacks.items()
-            for words, group in _by_words(own, heights, len(own) > 2 and _whole(own, heights))
+            for words, group in _by_words(own, heights, len(own) > 2 and heights.whole(own))
         ]
     return _by_words(planes, heights, whole)
 
@@ -153,29 +159,19 @@ def _by_words(planes: list[Plane], heights: Heights, whole: bool) -> list[Named]
     if whole:
         return [("", planes)]
     groups = grouped(planes, lambda plane: plane.kind.type)
-    if not all(_whole(group, heights) for group in groups.values()):
+    if not all(heights.whole(group) for group in groups.values()):
         groups = grouped(planes, lambda plane: plane.kind.type[2:])
     return in_words(groups)
 
 
-def _at_one_place(words: str, planes: list[Plane], heights: Heights, on_gap: OnGap) -> list[Stack]:
-    """The stacks of slices of one direction and type: echoes, b-values, time points ... in order."""
-    result = []
-    for volume in told_apart(planes, heights):
-        by_place = {heights.place(plane): plane for plane in volume.planes}
-        ordered = [by_place[place] for place in sorted(by_place)]
-        count = len(volume.expected)
-        absent, twice = (
-            missing_words([k for k, place in enumerate(volume.expected, 1) if place in places], count) if places else ""
-            for places in (set(volume.expected) - set(by_place), set(volume.twice))
-        )
-        result.append(slice_stack(ordered, heights.axis, joined(words, volume.words), on_gap, absent, twice))
-    return result
-
-
-def _whole(planes: list[Plane], heights: Heights) -> bool:
-    """Whether the slices make one stack without fault: one a place, two or more of them, evenly spaced."""
-    places = heights.places(planes)
-    if len(places) < 2 or len(places) < len(planes):
-        return False
-    return not slice_stack([place[0] for place in places], heights.axis, "", "error", "", "").problem
+def _stack(words: str, volume: Volume, heights: Heights, on_gap: OnGap) -> Stack:
+    """A volume's slices in order, looked over."""
+    by_place = {heights.place(plane): plane for plane in volume.planes}
+    ordered = [by_place[place] for place in sorted(by_place)]
+    count = len(volume.expected)
+    absent, twice = (
+        missing_words([k for k, place in enumerate(volume.expected, 1) if place in places], count) if places else ""
+        for places in (set(volume.expected) - set(by_place), set(volume.twice))
+    )
+    stack = slice_stack(ordered, heights.axis, words, on_gap, absent, twice)
+    return replace(stack, problem=f"{twice} {TANGLED}") if volume.tangled else stack

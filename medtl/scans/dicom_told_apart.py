@@ -1,19 +1,24 @@
 """Slices that lie at one place, told apart: echoes, b-values, magnitude and phase ... and time points.
 
 What tells them apart is used only where it must be, and where it deals the slices into volumes: a field that differs
-from slice to slice (a time, an acquisition number of an axial CT) never tears a stack into single slices.
+from slice to slice (a time, an acquisition number of an axial CT) never tears a stack into single slices. Where nothing
+tells them apart they are refused: two volumes are never mixed.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from medtl.scans.dicom_heights import Heights
-from medtl.scans.dicom_place import UNKNOWN, UNSAID, Plane, dot
+from medtl.scans.dicom_place import LAST, UNKNOWN, UNSAID, Plane, dot, grouped
+from medtl.scans.dicom_times import time_points
 
 SAME_DIRECTION = 1e-3  # of a unit vector
 SAME_NUMBER = 0.02  # part by which echo times and b-values of one volume may differ
+FEWEST = 3  # slices from which on those between the slices of another stack are a stack
 BESIDE = 1.0  # mm from which on slices at one height lie beside one another
 PARTS = {"M": "magnitude", "P": "phase", "R": "real", "I": "imaginary"}
 
@@ -28,12 +33,14 @@ class Volume(NamedTuple):
         planes: its slices, in any order.
         expected: numbers of the places that it should fill.
         twice: numbers of the places at which two different slices lay, without a reason.
+        tangled: whether its slices may belong to several volumes, which nothing tells apart.
     """
 
     words: str
     planes: list[Plane]
     expected: list[int]
     twice: Sequence[int] = ()
+    tangled: bool = False
 
 
 def told_apart(planes: list[Plane], heights: Heights, expected: list[int] | None = None) -> list[Volume]:
@@ -47,59 +54,106 @@ def told_apart(planes: list[Plane], heights: Heights, expected: list[int] | None
     if expected is None:
         expected = sorted(set(map(heights.place, planes)))
     most = heights.most(planes)
-    if most == 1:
-        return [Volume("", planes, expected)]
-    for attribute in ATTRIBUTES:
-        parts = attribute(planes, heights)
-        if 1 < len(parts) <= most and all(heights.most(part) < most for _, part in parts):
-            own_places = attribute in COVER_LESS
+    if most > 1:
+        for attribute in _attributes(planes):
+            parts = attribute(planes, heights)
+            if 1 < len(parts) <= most and all(heights.most(part) < most for _, part in parts):
+                return _each_told_apart(parts, heights, None if attribute in COVER_LESS else expected)
+        times = time_points(planes, heights, most)
+        if times is not None:
+            volumes, own_places = times
             return [
-                volume._replace(words=joined(words, volume.words))
-                for words, part in parts
-                for volume in told_apart(part, heights, None if own_places else expected)
+                Volume(
+                    f"time {number} of {len(volumes)}",
+                    volume,
+                    sorted(map(heights.place, volume)) if own_places else expected,
+                )
+                for number, volume in enumerate(volumes, 1)
             ]
-    volumes = _by_time(planes, heights, most)
-    if volumes is not None:
-        return [Volume(f"time {number} of {most}", volume, expected) for number, volume in enumerate(volumes, 1)]
-    places = heights.places(planes)
-    twice = [heights.place(place[0]) for place in places if len(place) > 1]
-    return [Volume("", [place[0] for place in places], expected, twice)]
+    between = _between_each_other(planes, heights)
+    if between:
+        return _each_told_apart(between, heights, None)
+    return [Volume("", planes, expected) if most == 1 else _one_of_several(planes, heights, expected)]
 
 
-def _by_time(planes: list[Plane], heights: Heights, most: int) -> list[list[Plane]] | None:
-    """`most` volumes of one slice a place, in the order of time, or None where the slices do not make any.
+def _each_told_apart(parts: list[Named], heights: Heights, expected: list[int] | None) -> list[Volume]:
+    return [
+        volume._replace(words=joined(words, volume.words))
+        for words, part in parts
+        for volume in told_apart(part, heights, expected)
+    ]
 
-    The first field that deals the slices into volumes tells the time: temporal position, acquisition number, trigger,
-    acquisition or content time, a dimension index. Else, where every place has as many slices, each place's slices in
-    the order of those fields and of the instance number; else the instance numbers, cut where a place comes again.
+
+def _one_of_several(planes: list[Plane], heights: Heights, expected: list[int]) -> Volume:
+    """Slices of which some lie at one place without a reason: those of one value of a fact, else the first of each.
+
+    Where that happens at most places, they are several volumes, and the first of each place might mix them.
     """
     places = heights.places(planes)
+    twice = [heights.place(place[0]) for place in places if len(place) > 1]
+    for attribute in (*_attributes(planes), *NUMBERED):
+        for _, part in attribute(planes, heights):
+            if len(part) == len(places) and heights.most(part) == 1:
+                return Volume("", part, expected, twice)
+    return Volume("", [place[0] for place in places], expected, twice, 2 * len(twice) > len(places))
 
-    def whole(volumes: Sequence[list[Plane]], cut_off: bool) -> bool:
-        """Whether each has one slice a place; of three or more, one may be cut off."""
-        filled = [len(set(map(heights.place, volume))) for volume in volumes]
-        if len(volumes) != most or any(fill != len(volume) for fill, volume in zip(filled, volumes, strict=True)):
-            return False
-        return cut_off or sum(fill < len(places) for fill in filled) <= (1 if most > 2 else 0)
 
-    for number in range(min(len(plane.times) for plane in planes)):
-        values: dict[float, list[Plane]] = {}
-        for plane in planes:
-            values.setdefault(plane.times[number], []).append(plane)
-        volumes = [values[value] for value in sorted(values)]
-        if UNSAID not in values and whole(volumes, cut_off=number == 0):
-            return volumes
-    if all(len(place) == most for place in places):
-        ranked = [sorted(place, key=lambda plane: (plane.times, plane.sequence)) for place in places]
-        return [list(volume) for volume in zip(*ranked, strict=True)]
-    volumes, seen = [], set[int]()
-    for plane in sorted(planes, key=lambda plane: plane.sequence):
-        if not volumes or heights.place(plane) in seen:
-            volumes.append([])
-            seen.clear()
-        volumes[-1].append(plane)
-        seen.add(heights.place(plane))
-    return volumes if whole(volumes, cut_off=False) else None
+def _between_each_other(planes: list[Plane], heights: Heights) -> list[Named] | None:
+    """Whole stacks of which one has its slices between those of another, or None.
+
+    Told by a fact that each of them has throughout, and by their numbers: a stack's own slices (the even ones, say, of
+    an interleaved scan) are numbered among one another, or fill a part of it each.
+    """
+    if len(planes) < 2 * FEWEST:
+        return None
+    for attribute in (_by_type, *_attributes(planes), *NUMBERED):
+        parts = attribute(planes, heights)
+        if len(parts) < 2 or min(len(part) for _, part in parts) < FEWEST:
+            continue
+        alone = [part for _, part in parts]
+        if not _numbered_apart(alone) or not _overlap(alone, heights):
+            continue
+        if attribute is _by_acquisition and _interleaved(planes, heights):
+            continue
+        if all(heights.whole(part) or _between_each_other(part, heights) for part in alone):
+            return parts
+    return None
+
+
+def _numbered_apart(parts: list[list[Plane]]) -> bool:
+    """Whether each has its own run of numbers, or begins to count anew."""
+    numbers = [[(plane.order, plane.frame) for plane in part] for part in parts]
+    if any(len(set(own)) < len(own) or max(own)[0] == LAST for own in numbers):
+        return False
+    if all(max(before) < min(after) for before, after in pairwise(sorted(numbers, key=min))):
+        return True
+    often = Counter(number for own in numbers for number in own)
+    return all(2 * sum(often[number] > 1 for number in own) >= len(own) for own in sorted(numbers, key=len)[:-1])
+
+
+def _overlap(parts: list[list[Plane]], heights: Heights) -> bool:
+    """Whether any of them begins within another."""
+    spans = sorted((min(map(heights.place, part)), max(map(heights.place, part))) for part in parts)
+    return any(after[0] < before[1] for before, after in pairwise(spans))
+
+
+def _interleaved(planes: list[Plane], heights: Heights) -> bool:
+    """Whether they are one MR stack, scanned in turns so that no slice disturbs the next: none lies in another."""
+    if planes[0].modality != "MR" or not heights.whole(planes):
+        return False
+    places = sorted(set(map(heights.place, planes)))
+    step = (heights.values[places[-1]] - heights.values[places[0]]) / (len(places) - 1)
+    return not planes[0].thickness > step * 1.01
+
+
+def _attributes(planes: list[Plane]) -> Sequence[Callable[[list[Plane], Heights], list[Named]]]:
+    """Those of `ATTRIBUTES` in which the slices may differ."""
+    return (_by_thickness, _by_field) if len({plane.kind for plane in planes}) == 1 else ATTRIBUTES
+
+
+def _by_type(planes: list[Plane], _: Heights) -> list[Named]:
+    """The first three words of ImageType."""
+    return in_words(grouped(planes, lambda plane: plane.kind.type))
 
 
 def _by_part(planes: list[Plane], _: Heights) -> list[Named]:
@@ -125,9 +179,41 @@ def _by_window(planes: list[Plane], _: Heights) -> list[Named]:
     return [(f"energy window {number} of {len(groups)}", group) for number, (_, group) in enumerate(groups, 1)]
 
 
+def _by_kernel(planes: list[Plane], _: Heights) -> list[Named]:
+    groups = sorted(grouped(planes, lambda plane: plane.kind.kernel).items())
+    return [(f"kernel {kernel}" if kernel else "no kernel", group) for kernel, group in groups]
+
+
+def _by_voltage(planes: list[Plane], _: Heights) -> list[Named]:
+    groups = _by_number(planes, lambda plane: plane.kind.voltage)
+    return [(f"{value:.4g} kV" if value >= 0 else "no kV", group) for value, group in groups]
+
+
+def _by_phase(planes: list[Plane], _: Heights) -> list[Named]:
+    return _counted("phase", _by_number(planes, lambda plane: plane.kind.phase, 0.0))
+
+
 def _by_echo(planes: list[Plane], _: Heights) -> list[Named]:
-    groups = _by_number(planes, lambda plane: plane.kind.echo)
-    return [(f"echo {number} of {len(groups)}", group) for number, (_, group) in enumerate(groups, 1)]
+    return _counted("echo", _by_number(planes, lambda plane: plane.kind.echo))
+
+
+def _by_echo_number(planes: list[Plane], _: Heights) -> list[Named]:
+    return _counted("echo", _by_number(planes, lambda plane: plane.kind.echo_number, 0.0))
+
+
+def _by_exact_echo(planes: list[Plane], _: Heights) -> list[Named]:
+    """Echo times nearer to each other than those of one volume usually are."""
+    return _counted("echo", _by_number(planes, lambda plane: plane.kind.echo, 0.0))
+
+
+def _by_inversion(planes: list[Plane], _: Heights) -> list[Named]:
+    groups = _by_number(planes, lambda plane: plane.kind.inversion)
+    return [(f"inversion time {value:.4g} ms" if value >= 0 else "no inversion", group) for value, group in groups]
+
+
+def _by_flip(planes: list[Plane], _: Heights) -> list[Named]:
+    groups = _by_number(planes, lambda plane: plane.kind.flip)
+    return [(f"flip angle {value:.4g}" if value >= 0 else "no flip angle", group) for value, group in groups]
 
 
 def _by_b_value(planes: list[Plane], _: Heights) -> list[Named]:
@@ -169,31 +255,39 @@ def _by_field(planes: list[Plane], heights: Heights) -> list[Named]:
     return [(f"field {number} of {len(groups)}", group) for number, group in enumerate(groups, 1)]
 
 
+def _by_position_in_time(planes: list[Plane], _: Heights) -> list[Named]:
+    return _counted("time", _by_number(planes, lambda plane: plane.times[0] if plane.times else UNSAID, 0.0))
+
+
+def _by_acquisition(planes: list[Plane], _: Heights) -> list[Named]:
+    return _counted("time", _by_number(planes, lambda plane: plane.times[1] if plane.times else UNSAID, 0.0))
+
+
 ATTRIBUTES: tuple[Callable[[list[Plane], Heights], list[Named]], ...] = (
-    _by_part, _by_origin, _by_extras, _by_window, _by_echo, _by_b_value, _by_direction, _by_thickness, _by_field,
+    _by_part, _by_origin, _by_extras, _by_window, _by_kernel, _by_voltage, _by_phase, _by_echo, _by_echo_number,
+    _by_exact_echo, _by_inversion, _by_flip, _by_b_value, _by_direction, _by_thickness, _by_field,
 )  # fmt: skip
-COVER_LESS = (_by_origin, _by_thickness, _by_field)  # whose groups may each have places of their own
+COVER_LESS = (_by_origin, _by_kernel, _by_thickness, _by_field)  # whose groups may each have places of their own
+NUMBERED = (_by_position_in_time, _by_acquisition)  # which tell time points apart where no slice lies at one place
 
 
-def grouped(planes: Iterable[Plane], key: Callable[[Plane], Any]) -> dict[Any, list[Plane]]:
-    """The planes of each key, as they come."""
-    groups: dict[Any, list[Plane]] = {}
-    for plane in planes:
-        groups.setdefault(key(plane), []).append(plane)
-    return groups
-
-
-def _by_number(planes: list[Plane], key: Callable[[Plane], float]) -> list[tuple[float, list[Plane]]]:
-    """Groups of nearly the same number, rising, each with its first."""
+def _by_number(
+    planes: list[Plane], key: Callable[[Plane], float], near: float = SAME_NUMBER
+) -> list[tuple[float, list[Plane]]]:
+    """Groups of nearly the same number (apart by a part `near` of it, at most), rising, each with its first."""
     groups: list[tuple[float, list[Plane]]] = []
     before = UNKNOWN
     for value, group in sorted(grouped(planes, key).items()):
-        if groups and value - before <= SAME_NUMBER * abs(value):
+        if groups and value - before <= near * abs(value):
             groups[-1][1].extend(group)
         else:
             groups.append((value, group))
         before = value
     return [(value, sorted(group, key=lambda plane: plane.sequence)) for value, group in groups]
+
+
+def _counted(word: str, groups: Sequence[tuple[float, list[Plane]]]) -> list[Named]:
+    return [(f"{word} {number} of {len(groups)}", group) for number, (_, group) in enumerate(groups, 1)]
 
 
 def in_words(groups: dict[tuple[str, ...], list[Plane]]) -> list[Named]:

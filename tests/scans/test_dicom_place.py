@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import zlib
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from pydicom.sequence import Sequence as Items
 from medtl.errors import ScanError
 from medtl.scans.dicom import read_dicom
 from medtl.scans.dicom_header import read_elements, read_header
-from medtl.scans.dicom_place import planes_of, renumber
+from medtl.scans.dicom_place import moment, planes_of, renumber
 from medtl.scans.dicom_stacks import split_stacks
 from medtl.scans.quiet import without_warnings
 
@@ -70,7 +73,6 @@ def test_a_plain_slice(phantom: Phantom) -> None:
     assert (plane.thickness, plane.between, plane.kind.echo) == (5, 6, 12.5)
     assert (plane.kind.type, plane.kind.extras) == (("ORIGINAL", "PRIMARY", "M"), ("ND",))
     assert plane.times[0] == 4 and plane.placed and plane.in_patient
-    assert plane.height == pytest.approx(float(np.dot((1, 2, 3), np.cross(OBLIQUE[:3], OBLIQUE[3:]))))
 
 
 @pytest.mark.parametrize(
@@ -198,6 +200,101 @@ def test_enhanced_diffusion(phantom: Phantom) -> None:
     stacks = split_stacks(planes_of(enhanced(slices, shared, groups), 0))
     names = [stack.name for stack in stacks]
     assert names == ["b = 0", "b = 800, direction 1 of 2", "b = 800, direction 2 of 2"]
+
+
+@pytest.mark.parametrize(
+    ("modality", "sequence", "keyword", "values", "names"),
+    [
+        ("CT", "CTReconstructionSequence", "ConvolutionKernel", ("B70f", "B30f"), ["kernel B30f", "kernel B70f"]),
+        ("CT", "CTXRayDetailsSequence", "KVP", (140, 80), ["80 kV", "140 kV"]),
+        ("MR", "MRTimingAndRelatedParametersSequence", "FlipAngle", (15, 5), ["flip angle 5", "flip angle 15"]),
+        ("MR", "MRModifierSequence", "InversionTimes", (200, 50), ["inversion time 50 ms", "inversion time 200 ms"]),
+    ],
+)
+def test_enhanced_frames_of_several_reconstructions_or_settings(
+    phantom: Phantom, modality: str, sequence: str, keyword: str, values: Any, names: list[str]
+) -> None:
+    slices, groups = [], []
+    for value in values:
+        for slice_ in phantom.stack(3, modality=modality):
+            slices.append(slice_)
+            groups.append({"PlanePositionSequence": position(slice_), sequence: [item(**{keyword: value})]})
+    shared = {
+        "PlaneOrientationSequence": [item(ImageOrientationPatient=list(phantom.axial))],
+        "PixelMeasuresSequence": [item(PixelSpacing=[2.0, 1.0])],
+    }
+    stacks = split_stacks(planes_of(enhanced(slices, shared, groups), 0))
+    assert [stack.name for stack in stacks] == names
+    assert [[plane.frame for plane in stack.planes] for stack in stacks] == [[3, 4, 5], [0, 1, 2]]
+
+
+def test_enhanced_frames_in_the_order_of_their_own_clock(phantom: Phantom) -> None:
+    """Its date and its zone count: the later volume is the one at half past midnight, an hour further east."""
+    slices, groups = [], []
+    for clock in ("20200102003000.50+0200", "20200101211500.50+0000"):
+        for slice_ in phantom.stack(3, modality="MR"):
+            slices.append(slice_)
+            content = [item(FrameAcquisitionDateTime=clock)]
+            groups.append({"PlanePositionSequence": position(slice_), "FrameContentSequence": content})
+    shared = {
+        "PlaneOrientationSequence": [item(ImageOrientationPatient=list(phantom.axial))],
+        "PixelMeasuresSequence": [item(PixelSpacing=[2.0, 1.0])],
+    }
+    stacks = split_stacks(planes_of(enhanced(slices, shared, groups), 0))
+    assert [[plane.frame for plane in stack.planes] for stack in stacks] == [[3, 4, 5], [0, 1, 2]]
+
+
+def test_moments_are_in_the_order_of_time() -> None:
+    clocks = [
+        "19991231235959", "20200101", "202001010000.5", "20200101000003", "20200101000003.000100",
+        "20200102003000+0200", "20200101230000+0000", "20200101180001-0500", "20200102000000", "20200102003000",
+    ]  # fmt: skip
+    moments = [moment(clock) for clock in clocks]
+    assert all(a < b for a, b in pairwise(moments)) and moments[0] != -1
+    assert moment("20200102003000+0200") == moment("20200101223000+0000") == moment("20200101223000")
+    assert {
+        moment(clock) for clock in ("", "yesterday", "2020010112000O", "20200101120000+xx", "20209901120000+0100")
+    } == {-1}
+
+
+def test_private_fields_count_only_under_their_makers_name(phantom: Phantom) -> None:
+    fields = {
+        "SIEMENS": (0x19, "SIEMENS MR HEADER", 0x0C, "IS"),
+        "GE MEDICAL SYSTEMS": (0x43, "GEMS_PARM_01", 0x39, "IS"),
+        "Philips Medical Systems": (0x2001, "Philips Imaging DD 001", 0x03, "FL"),
+    }
+    for maker, (group, creator, element, vr) in fields.items():
+        foreign = phantom.dataset(modality="MR", Manufacturer=maker)
+        foreign.private_block(group, "SOMEBODY ELSE", create=True).add_new(element, vr, 7)
+        assert planes_of(foreign, 0)[0].kind.b_value == -1
+        foreign.private_block(group, creator, create=True).add_new(element, vr, 700)
+        assert foreign[group, 0x1100 + element].value == 700
+        assert planes_of(foreign, 0)[0].kind.b_value == 700
+
+
+def test_a_philips_b_value_whose_type_an_export_forgot(phantom: Phantom) -> None:
+    dataset = phantom.dataset(modality="MR", Manufacturer="Philips")
+    dataset.private_block(0x2001, "Philips Imaging DD 001", create=True).add_new(0x03, "UN", b"\0\0\x7a\x44")
+    assert planes_of(dataset, 0)[0].kind.b_value == 1000
+
+
+def test_what_an_index_keeps_of_an_objects_uid_says_nothing_without_the_key(
+    phantom: Phantom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, other = phantom.stack(2)
+    monkeypatch.setenv("MEDTL_KEY", "one")
+    first = planes_of(dataset, 0)[0].copy
+    assert first == planes_of(dataset, 1)[0].copy != planes_of(other, 0)[0].copy
+    monkeypatch.setenv("MEDTL_KEY", "two")
+    assert planes_of(dataset, 0)[0].copy != first
+    uid = dataset.SOPInstanceUID.encode()
+    guesses = [
+        zlib.crc32(uid),
+        *(int.from_bytes(hashlib.blake2b(uid, digest_size=size).digest(), "big") for size in (6, 8)),
+    ]
+    assert first not in guesses
+    del dataset.SOPInstanceUID
+    assert planes_of(dataset, 0)[0].copy == 0
 
 
 def test_enhanced_frames_told_apart_by_their_own_dimension_only(phantom: Phantom) -> None:
@@ -330,17 +427,6 @@ def test_projections_of_nuclear_medicine_lie_nowhere(phantom: Phantom) -> None:
     file = frames_of(phantom.stack(4, modality="NM"), DetectorVector=[1, 1, 2, 2], SpacingBetweenSlices=3.0)
     (stack,) = split_stacks(planes_of(file, 0))
     assert stack.affine is None and len(stack.planes) == 4
-
-
-@pytest.mark.parametrize("offsets", [[0, 3, 6, 9], [2.5, 5.5, 8.5, 11.5]])
-def test_a_grid_of_offsets(phantom: Phantom, save: Save, offsets: list[float]) -> None:
-    slices = phantom.stack(4, position=(-8.0, -6.0, 2.5))
-    place, direction, spacing = (
-        slices[0][keyword].value for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
-    )
-    file = frames_of(slices, GridFrameOffsetVector=offsets)
-    file.ImagePositionPatient, file.ImageOrientationPatient, file.PixelSpacing = place, direction, spacing
-    phantom.assert_true(read_dicom(save([file])))
 
 
 def test_frames_of_a_loop_lie_nowhere_though_the_file_has_one_place(phantom: Phantom, save: Save) -> None:

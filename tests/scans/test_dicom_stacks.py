@@ -223,6 +223,265 @@ def test_time_points(phantom: Phantom, save: Save, field: str | None, by_slice: 
         phantom.assert_true(read_dicom(files, volume=volume), add=100.0 * volume)
 
 
+def files_of(stacks: list[Stack]) -> list[list[int]]:
+    return [[plane.file for plane in stack.planes] for stack in stacks]
+
+
+def philips(datasets: list[Any], b_value: float) -> list[Any]:
+    for dataset in datasets:
+        dataset.private_block(0x2001, "Philips Imaging DD 001", create=True).add_new(3, "FL", b_value)
+    return datasets
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize(
+    ("modality", "one", "other", "expected"),
+    [
+        ("CT", {"ConvolutionKernel": "B30f"}, {"ConvolutionKernel": "B70f"}, ["kernel B30f", "kernel B70f"]),
+        ("CT", {"ConvolutionKernel": ("I30f", "2")}, {"ConvolutionKernel": ("I70f", "2")},
+         ["kernel I30f 2", "kernel I70f 2"]),
+        ("CT", {"KVP": 80}, {"KVP": 140}, ["80 kV", "140 kV"]),
+        ("CT", {"TriggerTime": 100}, {"TriggerTime": 400}, ["phase 1 of 2", "phase 2 of 2"]),
+        ("PT", {"FrameReferenceTime": 9, "TriggerTime": 0}, {"FrameReferenceTime": 9, "TriggerTime": 500},
+         ["phase 1 of 2", "phase 2 of 2"]),
+        ("MR", {"InversionTime": 100}, {"InversionTime": 2500}, ["inversion time 100 ms", "inversion time 2500 ms"]),
+        ("MR", {"FlipAngle": 5}, {"FlipAngle": 15}, ["flip angle 5", "flip angle 15"]),
+        ("MR", {"EchoTime": 80, "EchoNumbers": 1}, {"EchoTime": 81, "EchoNumbers": 2}, ["echo 1 of 2", "echo 2 of 2"]),
+        ("MR", {"EchoTime": 80}, {"EchoTime": 81}, ["echo 1 of 2", "echo 2 of 2"]),
+        ("MR", {"EchoTime": 5, "EchoNumbers": 1}, {"EchoTime": 5, "EchoNumbers": 2}, ["echo 1 of 2", "echo 2 of 2"]),
+        ("MR", {"EchoTime": 0, "EchoNumbers": 1}, {"EchoTime": 0, "EchoNumbers": 2}, ["echo 1 of 2", "echo 2 of 2"]),
+        ("MR", {"Manufacturer": "Philips"}, {"Manufacturer": "Philips"}, ["b = 0", "b = 1000"]),
+    ],
+)  # fmt: skip
+def test_two_volumes_are_never_mixed_whether_their_numbers_restart_or_alternate(
+    phantom: Phantom, restart: bool, modality: str, one: Any, other: Any, expected: list[str]
+) -> None:
+    first, second = phantom.stack(9, modality=modality, **one), phantom.stack(9, modality=modality, **other)
+    if not restart:  # now the one is first, now the other
+        for k in range(9):
+            first[k].InstanceNumber, second[k].InstanceNumber = 2 * k + k % 2, 2 * k + 1 - k % 2
+    if "Manufacturer" in one:
+        first, second = philips(first, 0), philips(second, 1000)
+    for turned in (False, True):
+        datasets = [*second, *first] if turned else [*first, *second]
+        assert names(datasets) == expected
+        own = [list(range(9)), list(range(9, 18))]
+        assert files_of(stacks_of(datasets)) == (own[::-1] if turned else own)
+
+
+@pytest.mark.parametrize("on_gap", ["error", "resample", "keep"])
+@pytest.mark.parametrize("numbered", ["anew", "not", "all alike", "without order"])
+def test_volumes_that_nothing_tells_apart_are_refused_whatever_is_asked(
+    phantom: Phantom, save: Save, numbered: str, on_gap: Any
+) -> None:
+    datasets = phantom.stack(6) + phantom.stack(6)
+    for k, dataset in enumerate(datasets):
+        if numbered == "not":
+            del dataset.InstanceNumber
+        elif numbered == "all alike":
+            dataset.InstanceNumber = 1
+        elif numbered == "without order":
+            dataset.InstanceNumber = [1, 2, 5, 6, 9, 10, 3, 4, 7, 8, 11, 12][k]
+    with pytest.raises(
+        ScanError, match="slices 1 to 6 of 6 are there more than once, and nothing in the headers tells"
+    ):
+        read_dicom(save(datasets), on_gap=on_gap)
+
+
+@pytest.mark.parametrize("order", ["time", "place", "anew at each place", "echo by echo", "there and back"])
+def test_numbers_that_run_in_an_order_tell_time_points_apart(phantom: Phantom, order: str) -> None:
+    datasets = []
+    for time in range(4):
+        for k in range(5):
+            number = {
+                "time": 5 * time + k,
+                "place": 4 * k + time,
+                "anew at each place": time,
+                "echo by echo": 10 * (time // 2) + 2 * k + time % 2,
+                "there and back": 5 * time + (4 - k if time % 2 else k),
+            }[order]
+            datasets.append(phantom.dataset((0, 0, 3.0 * k), modality="MR", number=number + 1))
+    stacks = stacks_of(datasets)
+    assert [stack.name for stack in stacks] == [f"time {number} of 4" for number in (1, 2, 3, 4)]
+    assert files_of(stacks) == [list(range(5 * time, 5 * time + 5)) for time in range(4)]
+
+
+def test_a_loop_at_each_place_though_its_beats_differ_and_one_was_scanned_again(phantom: Phantom) -> None:
+    """A cine: each place in its own breath, the third place at the end; phases overlap in time."""
+    places = [0, 1, 3, 4, 2]
+    for again in (False, True):
+        datasets = []
+        for number, k in enumerate(places):
+            for phase in range(8):
+                count = 8 * number + phase if not again or k == 2 else 4 * phase + number
+                trigger = float(phase * (30 + 7 * k))
+                fields = {"modality": "MR", "number": 1 + count, "TriggerTime": trigger}
+                datasets.append(phantom.dataset((0, 0, 8.0 * k), **fields))
+        stacks = stacks_of(datasets)
+        assert [stack.name for stack in stacks] == [f"time {number} of 8" for number in range(1, 9)]
+        assert all({file % 8 for file in files} == {phase} for phase, files in enumerate(files_of(stacks)))
+
+
+def test_a_loop_that_is_a_picture_longer_at_one_place(phantom: Phantom) -> None:
+    datasets, number = [], 0
+    for k, phases in enumerate((5, 6, 5)):
+        for phase in range(phases):
+            number += 1
+            fields = {"modality": "MR", "number": number, "TriggerTime": 30.0 * phase + k}
+            datasets.append(phantom.dataset((0, 0, 8.0 * k), **fields))
+    *whole, last = stacks_of(datasets)
+    assert files_of(whole) == [[phase, 5 + phase, 11 + phase] for phase in range(5)]
+    assert not any(stack.problem for stack in whole) and "missing" in last.problem
+
+
+def test_acquisitions_of_different_length(phantom: Phantom, save: Save) -> None:
+    for counts in ((8, 12), (8, 12, 8), (12, 12, 8)):
+        datasets = [
+            dataset
+            for time, count in enumerate(counts)
+            for dataset in phantom.stack(count, AcquisitionNumber=time + 1, first=1 + 12 * time, add=100.0 * time)
+        ]
+        stacks = stacks_of(datasets)
+        assert not any(stack.problem for stack in stacks)
+        assert sorted(stack.name for stack in stacks) == [f"time {n + 1} of {len(counts)}" for n in range(len(counts))]
+        assert all(len({int(plane.times[1]) for plane in stack.planes}) == 1 for stack in stacks)
+        assert sorted(len(stack.planes) for stack in stacks) == sorted(counts)
+    two = phantom.stack(8, AcquisitionNumber=1) + phantom.stack(12, AcquisitionNumber=2, first=9, add=100.0)
+    files = save(two)
+    for on_gap in ("error", "keep"):
+        for volume in range(2):
+            phantom.assert_true(read_dicom(files, volume=volume, on_gap=on_gap), 100.0 * volume)  # type: ignore[arg-type]
+    with pytest.raises(ScanError, match="holds 2 stacks"):
+        read_dicom(files)  # which cover different slices
+
+
+def test_one_acquisition_lacks_a_slice(phantom: Phantom, save: Save) -> None:
+    """Refused, and what is kept is one acquisition: no slice of the other stands in for the one that is missing."""
+    datasets = [
+        *phantom.stack(8, AcquisitionNumber=1)[:5],
+        *phantom.stack(8, AcquisitionNumber=1)[6:],
+        *phantom.stack(8, AcquisitionNumber=2, first=9, add=100.0),
+    ]
+    (stack,) = stacks_of(datasets)
+    assert "there more than once" in stack.problem
+    phantom.assert_true(read_dicom(save(datasets), on_gap="keep"), 100.0)
+
+
+def test_one_reconstruction_lacks_a_slice(phantom: Phantom) -> None:
+    datasets = phantom.stack(8, ConvolutionKernel="B30f") + phantom.stack(8, ConvolutionKernel="B70f", first=9)
+    del datasets[13]
+    soft, sharp = stacks_of(datasets)
+    assert (soft.name, soft.problem, len(soft.planes)) == ("kernel B30f", "", 8)
+    assert sharp.name == "kernel B70f" and sharp.problem.startswith("slice 6 of 8 is missing")
+
+
+BETWEEN = [
+    ({"EchoTime": 10.0}, {"EchoTime": 90.0}, "MR", 2.5),
+    ({"TemporalPositionIdentifier": 1}, {"TemporalPositionIdentifier": 2}, "MR", 2.5),
+    ({"TemporalPositionIdentifier": 1}, {"TemporalPositionIdentifier": 2}, "MR", 0.05),  # corrected for motion
+    ({"FlipAngle": 5}, {"FlipAngle": 15}, "MR", 2.5),
+    ({"AcquisitionNumber": 1}, {"AcquisitionNumber": 2}, "CT", 2.5),
+    ({"AcquisitionNumber": 1}, {"AcquisitionNumber": 2}, "CT", 0.3),
+    ({"AcquisitionNumber": 1}, {"AcquisitionNumber": 2}, "MR", 0.3),
+    ({"KVP": 80}, {"KVP": 140}, "CT", 2.6),
+    ({"ImageType": ("ORIGINAL", "PRIMARY", "AXIAL")}, {"ImageType": ("DERIVED", "PRIMARY", "AXIAL")}, "CT", 2.5),
+]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize(("one", "other", "modality", "offset"), BETWEEN)
+def test_stacks_between_each_others_slices(
+    phantom: Phantom, save: Save, restart: bool, one: Any, other: Any, modality: str, offset: float
+) -> None:
+    """One begins a part of a step above the other: two volumes, not one of twice as many slices."""
+    step, first = (0, 0, 5.0), 1 if restart else 7
+    datasets = [
+        *phantom.stack(6, step, modality=modality, **one),
+        *phantom.stack(6, step, modality=modality, position=(-8, -6, offset), first=first, add=100.0, **other),
+    ]
+    assert files_of(stacks_of(datasets)) == [list(range(6)), list(range(6, 12))]
+    assert len(set(names(datasets))) == 2
+    files = save(datasets)
+    for on_gap in ("error", "resample", "keep"):
+        for volume in range(2):
+            phantom.assert_true(read_dicom(files, volume=volume, on_gap=on_gap), 100.0 * volume)  # type: ignore[arg-type]
+    with pytest.raises(ScanError, match="holds 2 stacks"):
+        read_dicom(files)
+
+
+@pytest.mark.parametrize("field", ["SliceThickness", "ConvolutionKernel"])
+def test_thin_and_thick_slices_of_one_scan(phantom: Phantom, save: Save, field: str) -> None:
+    one, other = {"SliceThickness": (1.0, 5.0), "ConvolutionKernel": ("B70f", "B30f")}[field]
+    for start in (2.0, 2.5):  # with places in common, and without
+        datasets = [
+            *phantom.stack(20, (0, 0, 1.0), **{field: one}),
+            *phantom.stack(4, (0, 0, 5.0), position=(-8, -6, start), first=21, add=100.0, **{field: other}),
+        ]
+        assert sorted(map(len, files_of(stacks_of(datasets)))) == [4, 20]
+        assert len(names(datasets)) == 2
+
+
+def test_stacks_between_stacks_between_stacks(phantom: Phantom) -> None:
+    """Diffusion, corrected for motion: each direction stands a little aside."""
+    datasets = []
+    for number, (b_value, direction) in enumerate(
+        [(0.0, None), (1e3, (1.0, 0, 0)), (1e3, (0, 1.0, 0)), (2e3, (0, 0, 1.0))]
+    ):
+        fields: dict[str, Any] = {"DiffusionBValue": b_value}
+        if direction:
+            fields["DiffusionGradientOrientation"] = direction
+        place = (-8, -6, 0.1 * number)
+        datasets += phantom.stack(5, modality="MR", position=place, first=1 + 5 * number, **fields)
+    assert names(datasets) == ["b = 0", "b = 1000, direction 1 of 2", "b = 1000, direction 2 of 2", "b = 2000"]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"AcquisitionNumber": [1 + k // 6 for k in range(12)]},  # a helical scan that counts anew midway
+        {"AcquisitionNumber": [1 + k // 4 for k in range(12)]},
+        {"AcquisitionNumber": [1 + k % 2 for k in range(12)], "SliceThickness": 3.0, "modality": "MR"},
+        {"TemporalPositionIdentifier": [1 + k % 2 for k in range(12)], "InstanceNumber": 1, "modality": "MR"},
+        {"TemporalPositionIdentifier": [1 + k % 2 for k in range(12)], "InstanceNumber": None, "modality": "MR"},
+        {"EchoTime": [2.0 + k % 2 for k in range(12)], "modality": "MR"},
+        {"FlipAngle": [60.0 + k for k in range(12)], "modality": "MR"},
+        {"KVP": [120 if k < 5 else 100 for k in range(12)]},
+        {"ConvolutionKernel": ["H30s" if k < 5 else "H40s" for k in range(12)]},
+        {"ImageType": [["ORIGINAL" if k < 7 else "DERIVED", "PRIMARY", "AXIAL"] for k in range(12)]},
+        {"TriggerTime": [700.0 + 3 * k for k in range(12)]},
+    ],
+)
+def test_no_fact_tears_slices_that_do_not_lie_between_each_other(phantom: Phantom, fields: dict[str, Any]) -> None:
+    (stack,) = stacks_of(phantom.stack(12, **fields))
+    assert len(stack.planes) == 12 and stack.problem == stack.name == ""
+
+
+def test_mr_slices_scanned_in_turns_are_one_stack_however_numbered(phantom: Phantom) -> None:
+    """Every second slice first, then those between, each turn an acquisition and a run of numbers."""
+    fields = {"modality": "MR", "SliceThickness": 2.5}
+    datasets = [
+        *phantom.stack(6, (0, 0, 5.0), AcquisitionNumber=1, **fields),
+        *phantom.stack(6, (0, 0, 5.0), position=(-8, -6, 2.5), first=7, AcquisitionNumber=2, **fields),
+    ]
+    assert names(datasets) == [""]
+
+
+def test_across_midnight(phantom: Phantom) -> None:
+    for clock in ("Acquisition", "Content"):
+        datasets = []
+        for number, (date, time) in enumerate([("20200102", "000003"), ("20200101", "235958.5")]):
+            fields = {f"{clock}Date": date, f"{clock}Time": time}
+            datasets += phantom.stack(4, modality="MR", first=1 + 4 * number, **fields)
+        assert files_of(stacks_of(datasets)) == [[4, 5, 6, 7], [0, 1, 2, 3]]
+    clocks = ["20200102000003+0000", "20200101235958+0000", "20200102000001+0100"]
+    datasets = [
+        dataset
+        for number, at in enumerate(clocks)
+        for dataset in phantom.stack(4, modality="MR", first=1 + 4 * number, AcquisitionDateTime=at)
+    ]
+    assert [files[0] // 4 for files in files_of(stacks_of(datasets))] == [2, 1, 0]
+
+
 def test_echoes_at_several_times(phantom: Phantom) -> None:
     datasets = [
         dataset
@@ -418,6 +677,13 @@ def test_views_of_a_radiograph_are_a_picture_each(phantom: Phantom) -> None:
     assert len({stack.place for stack in stacks_of(datasets)}) == 2
 
 
+def test_a_screenshot_without_a_uid_and_a_slice_without_one_of_the_same_number(phantom: Phantom) -> None:
+    datasets = [*phantom.stack(4), phantom.dataset(None, size=(20, 20), number=1)]
+    for dataset in datasets:
+        del dataset.SOPInstanceUID
+    assert names(datasets) == ["picture", "volume"]
+
+
 def test_a_screenshot_among_slices_is_a_stack_of_its_own(phantom: Phantom) -> None:
     datasets = [*phantom.stack(4), phantom.dataset(None, size=(20, 20), number=99)]
     assert names(datasets) == ["volume", "picture"]
@@ -519,6 +785,10 @@ ANY_PLANE = st.builds(
         echo=st.sampled_from([-1.0, 2.0, 2.01, 4.0]),
         b_value=st.sampled_from([-1.0, 0.0, 1000.0]),
         direction=st.sampled_from([(), (1.0, 0, 0), (0, 1.0, 0)]),
+        echo_number=st.sampled_from([-1.0, 1.0, 2.0]),
+        kernel=st.sampled_from(["", "B30f", "B70f"]),
+        voltage=st.sampled_from([-1.0, 80.0, 140.0]),
+        phase=st.sampled_from([-1.0, 0.0, 400.0]),
     ),
     times=st.tuples(*[st.sampled_from([-1.0, 1.0, 2.0])] * 4),
     modality=st.sampled_from(["CT", "MR", "US"]),
