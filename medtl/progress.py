@@ -5,6 +5,7 @@ Bars and warnings go to stderr, so that stdout holds results only.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
@@ -34,7 +35,10 @@ def set_mode(mode: Mode) -> None:
 def say(text: str) -> None:
     """Print one line on stdout, except where a script asked for silence or for JSON."""
     if _mode == "auto":
-        print(text, flush=True)
+        try:
+            print(text, flush=True)
+        except BrokenPipeError:  # the reader of our output, such as `head`, has left: the work goes on
+            sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
 
 
 def warn(text: str) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from medtl.errors import InputError, ScanError
-from medtl.progress import track
+from medtl.progress import say, track
 from medtl.scans.dicom_stacks import OnGap
 from medtl.scans.index_cache import WHOLE, IndexCache
 from medtl.scans.labels import LABEL_FILES, PREFIXES, Labels, bids_ignores
@@ -31,8 +31,10 @@ def scans_of(
 ) -> list[Look]:
     """The scans of one folder, and what is none; `seen` are the files that an earlier one has, and grows.
 
+    Identifiers that are kept in clear go into no cache.
+
     Raises:
-        InputError: it is not there, or holds no scans.
+        InputError: it is not there.
     """
     if not root.exists():
         raise InputError(f"{root} is not there: check the folder's name")
@@ -40,20 +42,21 @@ def scans_of(
     bids = root.is_dir() and (root / "dataset_description.json").is_file()
     there = [found for found in track(walk(root), "Finding files") if not _is_labels(found.path, own)]
     if bids:
-        there = [found for found in there if not bids_ignores(root, Path(found.path))]
+        scans = [found for found in there if not bids_ignores(root, Path(found.path))]
+        if len(scans) < len(there):
+            say(f"{len(there) - len(scans):,} files in derivatives and the like of this BIDS dataset are passed over")
+        there = scans
     files = [found for found in there if found.path not in seen]
     if there and not files:
         return []
     seen.update(found.path for found in files)
     masks = {str(file) for file in labels.mask_files()} if labels else set()
-    with IndexCache(root, keep_identifiers) if use_cache else nullcontext() as cache:
+    with IndexCache(root) if use_cache and not keep_identifiers else nullcontext() as cache:
         everything = _digest([*(f"{file} {stamp}" for file, stamp in files), on_gap, *sorted(masks)])
         if cache and (known := cache.whole(everything, str(base_of(root)))):
             return known
         looks, stamps = _looks_at(files, root, keep_identifiers, cache)
         looks = _without_screenshots([_set_aside_mask(look) if look.files[0] in masks else look for look in looks])
-        if all(look.status == "set aside" for look in looks):
-            raise InputError(_no_scans(root, looks))
         looks = _checked(stacks(looks, on_gap), stamps, cache)
         # voxels beside a header may be hidden files, which are not among those that were found
         if cache and not any(look.passing or look.kind == "volume" for look in looks):
@@ -208,7 +211,8 @@ def _stamp_beside(header: str) -> str:
     return ""
 
 
-def _no_scans(root: Path, looks: Sequence[Look]) -> str:
+def no_scans(root: Path, looks: Sequence[Look]) -> str:
+    """The sentence for a folder in which nothing is a scan."""
     wanted = "give a folder (or a file) of DICOM, NIfTI, NRRD, MetaImage, PNG, JPEG or TIFF"
     if not looks:
         return f"{root} holds no scans, it is empty: {wanted}"

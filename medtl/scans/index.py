@@ -10,11 +10,11 @@ from typing import NamedTuple, get_args
 import pandas as pd
 
 from medtl.errors import InputError
-from medtl.progress import say
+from medtl.progress import say, warn
 from medtl.scans.dicom_stacks import OnGap
 from medtl.scans.duplicates import group_patients
 from medtl.scans.file_lists import FileLists
-from medtl.scans.folder import base_of, scans_of
+from medtl.scans.folder import base_of, no_scans, scans_of
 from medtl.scans.labels import (
     PREFIXES,
     Labels,
@@ -69,6 +69,7 @@ def look_through(
     on_gap: OnGap = "error",
     keep_identifiers: bool = False,
     use_cache: bool = True,
+    earlier: Manifest | None = None,
 ) -> Indexed:
     """Look through folders and list what is there, one row a scan.
 
@@ -90,6 +91,7 @@ def look_through(
             "resample" interpolates, "keep" takes them as they are.
         keep_identifiers: patient, study and series as they stand in the files, not hashed.
         use_cache: read again only what has changed since the last time.
+        earlier: the manifest of the same folder as it was; whoever is in it keeps the split.
 
     Returns:
         The manifest, in the order of folders and names, with the columns of `manifest.FACTS` added; and what the labels
@@ -105,7 +107,18 @@ def look_through(
     roots = list(dict.fromkeys(_absolute(folder) for folder in given))
     tables = _labels_of(roots, labels, keep_identifiers, label_column)
     seen: set[str] = set()
-    looks = [look for root in roots for look in scans_of(root, tables[root], seen, on_gap, keep_identifiers, use_cache)]
+    looks: list[Look] = []
+    empty = []
+    for root in roots:
+        before = len(seen)
+        mine = scans_of(root, tables[root], seen, on_gap, keep_identifiers, use_cache)
+        looks += mine
+        if all(look.status == "set aside" for look in mine) and (len(seen) > before or not before):
+            empty.append(no_scans(root, mine))
+    if all(look.status == "set aside" for look in looks):
+        raise InputError(empty[0])
+    for sentence in empty:
+        warn(sentence)
     ids = _scan_ids(looks)
     cells, unmatched = _cells_of_labels(looks, ids, tables, labels is not None, keep_identifiers)
     files = FileLists()
@@ -124,6 +137,8 @@ def look_through(
     manifest = Manifest(frame, files)
     del frame
     manifest = group_patients(manifest, near=True)
+    if earlier is not None:
+        manifest = _as_earlier(manifest, earlier)
     manifest = assign_splits(manifest)
     check_leaks(manifest)
     return Indexed(manifest, unmatched)
@@ -209,6 +224,18 @@ def _deeper_labels(scans: Sequence[Named]) -> Path | None:
     """A labels file in a folder on the way to a scan: then the folders are sites, say, and not classes."""
     folders = {parent for scan in scans for parent in scan.files[0].parents if scan.root in parent.parents}
     return next((found for folder in sorted(folders) if (found := find_labels(folder))), None)
+
+
+def _as_earlier(manifest: Manifest, earlier: Manifest) -> Manifest:
+    """Those who have a split already keep it, where all of one group's scans had the same."""
+    frame = manifest.frame
+    known = frame.scan_id.map(dict(zip(earlier.frame.scan_id, earlier.frame.split, strict=True))).fillna("")
+    given = known.where((known != "") & (frame.status == "ok"))
+    alike = given.groupby(frame.group).transform("nunique") == 1
+    taken = (frame.split == "") & given.notna() & alike
+    if taken.any():
+        say(f"{int(taken.sum()):,} scans keep the split that they had")
+    return Manifest(frame.assign(split=frame.split.where(~taken, given)), manifest.files)
 
 
 def _of_headers(looks: Sequence[Look], patients: pd.Series) -> list[str]:

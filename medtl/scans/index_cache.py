@@ -28,14 +28,13 @@ class IndexCache:
     """Looks by file and its stamp (size and times), and checked scans by the stamps of all their files.
 
     One SQLite file a folder, in the user's cache folder, readable by that user only; identifiers are hashed as in the
-    manifest, paths are as they are. It is made anew when medtl's readers, the key that hides identifiers, or the option
-    to keep them change. Where it cannot be used (a disk that is full or read-only, a damaged file) everything is read
-    again.
+    manifest, paths are as they are. It is made anew when medtl's readers or the key that hides identifiers change.
+    Where it cannot be used (a disk that is full or read-only, a damaged file) everything is read again.
     """
 
-    def __init__(self, root: Path, keep_identifiers: bool) -> None:
+    def __init__(self, root: Path) -> None:
         """Open the cache of one folder."""
-        about = f"{root}\n{_readers()}\n{keep_identifiers}\n{'' if keep_identifiers else keyed_hash('index')}"
+        about = f"{root}\n{_readers()}\n{keyed_hash('index')}"
         name = hashlib.sha256(about.encode("utf-8", "surrogateescape")).hexdigest()[:24]
         self.path = Path(os.environ.get("MEDTL_CACHE") or user_cache_dir("medtl")) / "index" / f"{name}.sqlite"
         self._waiting: list[tuple[str, str, str]] = []

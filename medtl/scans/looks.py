@@ -215,7 +215,7 @@ def check_pixels(look: Look) -> Look:
     from medtl.scans.duplicates import fingerprint, perceptual_hash
     from medtl.scans.read import read_scan
 
-    part = len(look.files) == look.slices > 1  # one slice a file
+    part = len(look.files) == look.slices > 1 and not look.on_gap  # one slice a file, and nothing to mend
     files = [Path(look.files[len(look.files) // 2])] if part else [Path(file) for file in look.files]
     volume = int(look.volume) if look.volume and not part else None
     try:

@@ -58,7 +58,7 @@ def _split(looks: Sequence[Look], on_gap: OnGap) -> Iterator[Look]:
             files=tuple(looks[number].files[0] for number in numbers),
             content=content if len(found) == 1 else keyed_hash(f"{content} {stack.name}", length=12),
             planes=(),
-            slices=len(stack.planes),
+            slices=stack.size[0],
             volume=_volume_of(stack, planes, splits, on_gap if mended else "error"),
             spacing=spacing_in_words(stack.spacing),
             on_gap=on_gap if mended else "",

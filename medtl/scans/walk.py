@@ -29,7 +29,7 @@ def walk(root: Path) -> Iterator[Found]:
         yield from _found_all([str(root), *_listed_by(root)])
         return
     seen: set[str] = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
+    for folder, subfolders, names in os.walk(root, onerror=_closed, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen:
             subfolders.clear()
@@ -40,11 +40,16 @@ def walk(root: Path) -> Iterator[Found]:
         yield from _found_all([os.path.join(folder, name) for name in plain])  # noqa: PTH118 - ten times as fast
 
 
+def _closed(error: OSError) -> None:
+    warn(f"{error.filename} cannot be entered ({error.strerror}): what lies in it is not in the manifest")
+
+
 def _found_all(paths: list[str]) -> Iterator[Found]:
     for path in paths:
         try:
             facts = os.stat(path)  # noqa: PTH116
-        except OSError:  # a link to nowhere
+        except OSError:  # a link to nowhere, which has its row as well
+            yield Found(path, "")
             continue
         if stat.S_ISREG(facts.st_mode):
             yield Found(path, f"{facts.st_size} {facts.st_mtime_ns} {facts.st_ctime_ns}")

@@ -43,7 +43,7 @@ def index(
         explain: one file: say all that is known of it and what was decided.
         cluster: the address of a Dask scheduler, whose workers read the files: tcp://HOST:8786.
         keep_identifiers: write patient, study and series as the files have them, not their keyed hash.
-        force: replace `out` and `report` where they exist.
+        force: replace `out` and `report` where they exist; a scan that stands in `out` keeps its split.
 
     Returns:
         The manifest.
@@ -69,22 +69,35 @@ def index(
         return _explained_alone(Path(explain), keep_identifiers)
     with work_on(cluster):
         manifest, unmatched = look_through(
-            folders, site, labels, label_column, on_gap, keep_identifiers=keep_identifiers
+            folders, site, labels, label_column, on_gap, keep_identifiers=keep_identifiers, earlier=_before(out)
         )
-        say(_summary(manifest) if explain is None else _explained(Path(explain), manifest, keep_identifiers))
+        written = []
         if out is not None:
             manifest.save(out, force)
-            say(f"\nwritten: {out}")
+            written.append(f"written: {out}")
             _unmatched_beside(out).unlink(missing_ok=True)  # that of the manifest before
             if unmatched:
                 path = _save_unmatched(unmatched, out)
-                say(f"written: {path}, what has no partner in the labels file or among the scans")
+                written.append(f"written: {path}, what has no partner in the labels file or among the scans")
         if report is not None:
             from medtl.reports.contact_sheet import write_contact_sheet
 
             write_contact_sheet(manifest, report, force=force, unmatched=unmatched, facts=_facts(manifest))
-            say(f"written: {report}")
+            written.append(f"written: {report}")
+    say(_summary(manifest) if explain is None else _explained(Path(explain), manifest, keep_identifiers))
+    if written:
+        say("\n" + "\n".join(written))
     return manifest
+
+
+def _before(out: Path | str | None) -> Manifest | None:
+    """The manifest that is to be replaced, None where there is none."""
+    from medtl.scans import Manifest
+
+    try:
+        return Manifest.load(out) if out is not None and Path(out).is_file() else None
+    except InputError:  # it is something else, which the user lets go
+        return None
 
 
 def _explained(file: Path, manifest: Manifest, keep_identifiers: bool) -> str:
@@ -98,6 +111,8 @@ def _explained_alone(file: Path, keep_identifiers: bool) -> Manifest:
     from medtl.progress import say
     from medtl.scans import Manifest, index_folders
 
+    if file.is_dir():
+        raise InputError(f"{file} is a folder: name one file of it, or give it without --explain")
     if not file.exists() and not any(parent.is_file() for parent in file.parents):
         raise InputError(f"{file} is not there: check its name")
     folder = next(parent for parent in file.absolute().parents if parent.exists())
@@ -106,6 +121,7 @@ def _explained_alone(file: Path, keep_identifiers: bool) -> Manifest:
     except InputError:  # no scans there, or its labels file is wrong: what the file is can still be said
         manifest = Manifest.concat([])
     say(_explained(file, manifest, keep_identifiers))
+    say(f"\nSeen beside {folder} alone; with the labels of a folder above: medtl index FOLDER --explain {file}")
     return manifest
 
 

@@ -86,7 +86,7 @@ def test_a_slice_that_comes_later_is_seen(folder: Path, tmp_path: Path) -> None:
 
 def test_it_holds_no_identifier_and_only_the_user_reads_it(folder: Path) -> None:
     index_folders(folder)
-    path = IndexCache(folder, keep_identifiers=False).path
+    path = IndexCache(folder).path
     content = path.read_bytes()
     dataset = pydicom.dcmread(TESTS / "MR_small.dcm")
     for identifier in (dataset.PatientID, dataset.StudyInstanceUID, dataset.SeriesInstanceUID, dataset.SOPInstanceUID):
@@ -110,7 +110,7 @@ def test_another_key_and_another_choice_do_not_find_it(
 @pytest.mark.parametrize("harm", ["cut", "other", "folder"])
 def test_a_cache_that_is_damaged_is_made_anew(folder: Path, harm: str) -> None:
     first = index_folders(folder)
-    path = IndexCache(folder, keep_identifiers=False).path
+    path = IndexCache(folder).path
     if harm == "cut":
         path.write_bytes(path.read_bytes()[:5000])
     elif harm == "other":
@@ -126,7 +126,7 @@ def test_a_cache_that_is_damaged_is_made_anew(folder: Path, harm: str) -> None:
 
 def test_what_lies_no_more_is_forgotten(folder: Path) -> None:
     index_folders(folder)
-    path = IndexCache(folder, keep_identifiers=False).path
+    path = IndexCache(folder).path
     before = sqlite3.connect(path).execute("SELECT count(*) FROM looks").fetchone()[0]
     shutil.rmtree(folder / "ct")
     index_folders(folder)
@@ -179,7 +179,7 @@ def test_a_fault_that_passes_is_not_kept(folder: Path, monkeypatch: pytest.Monke
 
 def test_a_damaged_cell_of_a_sound_database(folder: Path) -> None:
     first = index_folders(folder)
-    with sqlite3.connect(IndexCache(folder, keep_identifiers=False).path) as connection:
+    with sqlite3.connect(IndexCache(folder).path) as connection:
         connection.execute("UPDATE looks SET looks = substr(looks, 1, length(looks) / 2)")
     assert index_folders(folder).frame.equals(first.frame)
 

@@ -61,6 +61,8 @@ def test_a_series_with_a_gap_is_refused_until_the_user_says_what_to_do(
     (mended,) = index_folders(tmp_path, on_gap=on_gap)
     assert (mended.status, mended.extra["on_gap"]) == ("ok", on_gap)
     scan = read(mended)
+    assert mended.extra["size"] == " x ".join(map(str, scan.pixels.shape))
+    assert mended.extra["notes"].count("missing slices") <= 1
     if on_gap == "resample":
         assert len(scan.pixels) == 6
         phantom.assert_true(scan)

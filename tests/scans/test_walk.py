@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -62,3 +63,32 @@ def test_an_archive_without_scans(tmp_path: Path) -> None:
         pass
     with pytest.raises(InputError, match="a zip archive without files"):
         index_folders(tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="the superuser may enter every folder")
+def test_a_closed_folder_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture(tmp_path / "a.png", 1)
+    picture(tmp_path / "closed" / "b.png", 2)
+    (tmp_path / "closed").chmod(0)
+    try:
+        index_folders(tmp_path)
+    finally:
+        (tmp_path / "closed").chmod(0o700)
+    assert "closed cannot be entered (Permission denied)" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links need a right there")
+def test_a_link_to_nowhere_has_its_row(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", 1)
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (_, gone) = index_folders(tmp_path)
+    assert gone.status == "unreadable" and "not there" in gone.reason
+
+
+def test_a_folder_without_scans_beside_one_with_scans(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture(tmp_path / "north" / "a.png", 1)
+    (tmp_path / "south").mkdir()
+    (tmp_path / "south" / "notes.txt").write_text("none")
+    m = index_folders([tmp_path / "north", tmp_path / "south"])
+    assert list(m.frame.status) == ["ok", "set aside"]
+    assert "south holds no scans" in capsys.readouterr().err
