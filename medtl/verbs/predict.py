@@ -78,7 +78,8 @@ def _summary(frame: pd.DataFrame) -> str:
     classified = frame[frame["status"] == "ok"]
     counts = classified["prediction"].value_counts()
     parts = [f"{number} {name}" for name, number in counts.items()]
-    parts.append(f"of these {int(classified['refer'].astype(bool).sum())} to refer to a reader")
+    if len(classified):
+        parts.append(f"of these {int(classified['refer'].astype(bool).sum())} to refer to a reader")
     if unused := len(frame) - len(classified):
         parts.append(f"{unused} not classified (see the column reason)")
     return f"{len(frame)} scans: {', '.join(parts)}"
