@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import re
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from medtl.errors import InputError
 from medtl.progress import say
+from medtl.scans.class_words import are_findings, are_grades, may_be_a_class, may_be_a_site
 from medtl.scans.joining import Named
 from medtl.scans.label_words import SPLIT_WORDS
 
 DEEPEST = 6  # levels of folders below the root that are looked at
 CLASSES = range(2, 21)  # how many folders may be classes
 
-NOT_A_CLASS = re.compile(
-    r"(?:pat|patient|sub|subj|subject|case|study|series|st|se|p|s|im|img|image|images|dicom|dcm|scan|scans|exam|visit|ses"
-    r"|session|ser|acc|data|mask|masks|train|training|val|valid|validation|test|testing|calibrate)?[-_ .]?[\d.\-_]*",
-    re.IGNORECASE,
-)
-A_VIEW = re.compile(
-    r"(t1|t1w|t1c|t1ce|t2|t2w|flair|dwi|adc|swi|bold|anat|func|fmap|left|right|l|r|cc|mlo|ap|pa|lat|lateral"
-    r"|frontal|axial|coronal|sagittal|ct|mr|mri|us|pet|xr|cr|dx|mg|raw|processed|images?|masks?|annotations?|labels?)",
-    re.IGNORECASE,
-)
-A_FINDING = re.compile(
-    r"benign|malign|normal|abnormal|health|control|patholog|positiv|negativ|cancer|tumou?r|lesion|cyst|carcinom|adenom"
-    r"|pneumon|tubercul|covid|fractur|diseas|sick|finding|effusion|edema|stroke|h(a)?emorrh|grade|stage|class|birads",
-    re.IGNORECASE,
-)
+FOLDER = "folder"  # what `--label-column` says where folders are classes
 
 
 class Placed(NamedTuple):
@@ -39,20 +27,34 @@ class Placed(NamedTuple):
     site: str = ""
 
 
-def class_folders(scans: Sequence[Named]) -> list[Placed] | None:
+def class_folders(scans: Sequence[Named], label_column: str | None = None) -> list[Placed] | None:
     """The class, split and site of each scan by the folders that it lies in, where the folders are classes; and say so.
 
     `FOLDER/benign`, `FOLDER/train/benign`, `FOLDER/benign/train` and `FOLDER/site/benign` are told apart so: a level of
-    folders is splits when its names are train, val, test and the like; classes when its 2 to 20 names read like
-    classes, which patients' folders, series, dates and views do not. Of two levels that could be classes the one that
-    names findings is; else the lower one, where its names repeat in the folders of the upper one, which then are sites,
-    and the upper one where they do not. Folders that are one a patient are no classes.
+    folders is splits when its names are train, val, test and the like; classes when it has 2 to 20 names, one of them
+    at least names a finding (a disease, its absence, a grade, a kind of cell: `class_words`), and none a patient, a
+    series, a date or a view. The level above it is sites where the classes repeat in each of its folders. Folders that
+    are one a patient are no classes.
+
+    A guess takes no other folder: its name could be a person's. Where the user says that folders are classes
+    (`label_column="folder"`) and none names a finding, they are those whose names repeat in each of the folders above
+    them, which then are sites; else the lowest that hold several scans each, 20 folders at most if there are such; else
+    those right above the scans.
+
+    Args:
+        scans: of one indexed folder.
+        label_column: what the user gave as `--label-column`; "folder" makes folders the label, anything else is a
+            labels file's and nothing here.
 
     Returns:
-        For each scan, or None.
+        For each scan, or None: they are no classes, and if they could be, the user is told how to say so.
+
+    Raises:
+        InputError: the user says that folders are classes, and the scans lie in no folder or all in one.
     """
     if not scans:
         return None
+    chosen = label_column == FOLDER
     parts = [scan.files[0].relative_to(scan.root).parts[:-1] for scan in scans]
     depth = min(DEEPEST, min(map(len, parts)))
     levels = [[part[level] for part in parts] for level in range(depth)]
@@ -60,8 +62,13 @@ def class_folders(scans: Sequence[Named]) -> list[Placed] | None:
     split = next((names for names in levels if _are_splits(names)), None)
     others = [names for names in levels if names is not split]
     classes, sites = _classes_and_sites(others)
-    if classes is None or _one_a_patient(classes, scans):
+    if chosen and classes is None:
+        classes, sites = _chosen(others, parts)
+    elif classes is None or (not chosen and _one_a_patient(classes, scans)):
+        _say_how(others, scans)
         return None
+    if sites and not chosen and _one_a_patient(sites, scans):
+        sites = None
     placed = [
         Placed(name, SPLIT_WORDS[split[i].lower()] if split else "", sites[i] if sites else "")
         for i, name in enumerate(classes)
@@ -69,17 +76,47 @@ def class_folders(scans: Sequence[Named]) -> list[Placed] | None:
     found = [f"classes: {_counts(classes)}"]
     found += [f"splits: {_counts([each.split for each in placed])}"] if split else []
     found += [f"sites: {_counts(sites)}"] if sites else []
-    say(f"no labels file, but folders that look like {'; like '.join(found)}; give --labels if they are not")
+    if chosen:
+        say(f"labels are the folders' names, as --label-column {FOLDER} says; {'; '.join(found)}")
+    else:
+        say(f"no labels file, but folders that look like {'; like '.join(found)}; give --labels if they are not")
     return placed
 
 
 def _classes_and_sites(levels: Sequence[list[str]]) -> tuple[list[str] | None, list[str] | None]:
     """Which of the first levels are the classes, and which the sites, where that can be told."""
-    if not levels or not _could_be_classes(levels[0]):
-        return None, None
-    if len(levels) > 1 and _could_be_classes(levels[1]) and _repeat(levels[0], levels[1]) and not _findings(levels[0]):
-        return levels[1], levels[0]
-    return levels[0], None
+    for names in levels[:1]:
+        if _could_be_classes(names) and are_findings(names):
+            return names, None
+    for upper, lower in itertools.pairwise(levels[:2]):
+        sites = len(set(upper)) in CLASSES and all(map(may_be_a_site, set(upper)))
+        if sites and _could_be_classes(lower) and are_findings(lower) and _repeat(upper, lower):
+            return lower, upper
+    return None, None
+
+
+def _chosen(levels: Sequence[list[str]], parts: Sequence[tuple[str, ...]]) -> tuple[list[str], list[str] | None]:
+    """The classes, and the sites, where the user says that folders are classes and no name tells which."""
+    for upper, lower in itertools.pairwise(levels):
+        if _repeat(upper, lower):
+            return lower, upper
+    several = [names for names in levels if min(Counter(names).values()) > 1]
+    few = [names for names in several if len(set(names)) in CLASSES]
+    if levels:
+        return (few or several or levels)[-1], None
+    folders = [part[-1] if part else "" for part in parts]
+    if len(set(folders)) < 2:
+        raise InputError(
+            f"--label-column {FOLDER}: the scans do not lie in several folders, whose names could be their labels; "
+            "give the folder above, or --labels"
+        )
+    return folders, None
+
+
+def _say_how(levels: Sequence[list[str]], scans: Sequence[Named]) -> None:
+    """Where folders might be classes, say how the user says that they are; their names could be patients'."""
+    if any(_could_be_classes(names) and not _one_a_patient(names, scans) for names in levels[:2]):
+        say(f"no labels file: the scans stay unlabelled; if the folders are classes, say --label-column {FOLDER}")
 
 
 def _repeat(upper: Sequence[str], lower: Sequence[str]) -> bool:
@@ -98,29 +135,20 @@ def _are_splits(names: Sequence[str]) -> bool:
 
 def _could_be_classes(names: Sequence[str]) -> bool:
     counts = Counter(names)
-    return len(counts) in CLASSES and min(counts.values()) > 1 and all(_reads_like_a_class(name) for name in counts)
-
-
-def _findings(names: Sequence[str]) -> bool:
-    return any(A_FINDING.search(name) for name in set(names))
-
-
-def _reads_like_a_class(name: str) -> bool:
-    hexadecimal = re.fullmatch(r"[0-9a-fA-F]{8,}", name)
-    return not (
-        NOT_A_CLASS.fullmatch(name) or A_VIEW.fullmatch(name) or hexadecimal or len(re.findall(r"\d", name)) > 4
+    return (
+        len(counts) in CLASSES
+        and min(counts.values()) > 1
+        and (are_grades(names) or all(may_be_a_class(name) for name in counts))
     )
 
 
 def _one_a_patient(folders: Sequence[str], scans: Sequence[Named]) -> bool:
-    """Whether it is an archive's export, a folder a patient."""
+    """Whether it is an archive's export, a folder a patient: none has two, and most have one that is known."""
     of_folder = defaultdict(set)
     for folder, scan in zip(folders, scans, strict=True):
         of_folder[folder].add(scan.patient)
-    patients = set().union(*of_folder.values()) - {""}
-    return bool(patients) and (
-        len(of_folder) == len(patients) or all(len(mine) == 1 and "" not in mine for mine in of_folder.values())
-    )
+    known = [patients - {""} for patients in of_folder.values()]
+    return max(map(len, known)) <= 1 and 2 * sum(map(bool, known)) > len(known)
 
 
 def _counts(names: Sequence[str]) -> str:

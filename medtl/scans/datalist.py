@@ -13,6 +13,7 @@ import pandas as pd
 from medtl.errors import InputError
 from medtl.scans.file_lists import FileLists
 from medtl.scans.places import relative_to, seen_from
+from medtl.scans.roles import has_role
 
 # MONAI's name of a section -> our split
 SPLIT_OF = {"training": "train", "train": "train", "validation": "calibrate", "val": "calibrate", "test": "test"}
@@ -174,21 +175,28 @@ def _items(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 def datalist_records(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     """What a datalist says of its scans: file, label (the class's name), split, and its other keys.
 
-    A label that is a file is a segmentation: it stands as `label_mask`, since it is no class.
+    A label that is a file is a segmentation: it stands as `label_mask`, since it is no class. An item of several images
+    (MONAI's channels, or the slices of a series) gives each the same label and split; where it has no split, they are
+    one `patient`, so that they get the same one.
     """
     names = _class_names(content)
     records = []
     for section, item in _items(content):
         item = item if isinstance(item, dict) else {"image": item}
         image = item.get("image", "")
-        record: dict[str, Any] = {"file": image[0] if isinstance(image, list) and image else image}
+        images = image if isinstance(image, list) else [image]
+        record: dict[str, Any] = {}
         label = item.get("label_name", item.get("label"))
         if isinstance(label, str) and MASK.search(label):
             record["label_mask"] = label
         else:
             record["label"] = _label_text(label, names)
         record["split"] = SPLIT_OF.get(section, item.get("split", ""))
-        records.append(record | {_column(key): value for key, value in item.items() if key not in (*TAKEN, "split")})
+        record |= {_column(key): value for key, value in item.items() if key not in (*TAKEN, "split")}
+        if len(images) > 1 and not record["split"] and not any(has_role(key, ("patient", "scan_id")) for key in record):
+            record["patient"] = str(images[0])
+        listed = images[:1] if "scan_id" in record else images  # of ours one is enough
+        records += [{"file": file} | record for file in listed or [""]]
     return records
 
 

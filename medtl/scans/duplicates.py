@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import pandas as pd
 
-from medtl.scans.manifest import Manifest
+from medtl.progress import warn
+from medtl.scans.manifest import SPLITS, Manifest
 from medtl.scans.scan import Scan
 
 HASH_SIDE = 16  # the perceptual hash has 16 x 16 bits
@@ -87,9 +88,11 @@ def group_patients(manifest: Manifest, near: bool = False) -> Manifest:
     """The manifest with its column `group` made anew: who must stay in one split.
 
     Joined are rows of one patient, volumes of one file, rows of one group as it was, rows of equal pixels, and, if
-    `near` is asked for or the manifest has no groups yet, near-duplicates. A group is named by the first of its
-    patients, or of its scans where no patient is known, in sorted order. Rows that are not "ok" join nothing but their
-    patient and their file.
+    `near` is asked for or the manifest has no groups yet, near-duplicates; those only as far as no split is given for
+    them, since such a pair is not proof. A scan without a split that is near some of several splits joins those of the
+    last (train, calibrate, test); pairs that are given different splits stay apart, and are warned of. A group is named
+    by the first of its patients, or of its scans where no patient is known, in sorted order. Rows that are not "ok"
+    join nothing but their patient and their file.
     """
     frame = manifest.frame
     joined = _Sets(len(frame))
@@ -101,12 +104,51 @@ def group_patients(manifest: Manifest, near: bool = False) -> Manifest:
     if "fingerprint" in frame:
         joined.join_equal(frame.fingerprint.where(usable, ""))
     if "phash" in frame and (near or "group" not in frame):
-        for i, j in near_duplicates(frame.phash.where(usable, "")):
-            joined.join(i, j)
+        _join_near(joined, frame)
     roots = pd.Series([joined.root(i) for i in range(len(frame))], index=frame.index, dtype=np.int64)
     patients = frame.patient.where(frame.patient != "").groupby(roots).transform("min")
     names = patients.fillna(frame.scan_id.groupby(roots).transform("min"))
     return Manifest(frame.assign(group=names), manifest.files)
+
+
+def _join_near(joined: _Sets, frame: pd.DataFrame) -> None:
+    """Join the near-duplicates that no given split keeps apart; how many it keeps apart is said, once."""
+    usable = frame.status == "ok"
+    pairs = list(near_duplicates(frame.phash.where(usable, "")))
+    given = _given_splits(joined, frame.split.where(usable, ""))
+    torn = 0
+    to_given = []
+    for i, j in pairs:
+        one, other = given.get(joined.root(i), ""), given.get(joined.root(j), "")
+        torn += one != other and bool(one and other)
+        if bool(one) != bool(other):
+            to_given.append((i, j) if other else (j, i))
+    splits = {j: given[joined.root(j)] for _, j in to_given}
+    for i, j in pairs:
+        if joined.root(i) not in given and joined.root(j) not in given:
+            joined.join(i, j)
+    last: dict[int, str] = {}
+    for i, j in to_given:
+        root = joined.root(i)
+        last[root] = max(last.get(root, splits[j]), splits[j], key=SPLITS.index)
+    joins = [(i, j) for i, j in to_given if splits[j] == last[joined.root(i)]]
+    for i, j in joins:
+        joined.join(i, j)
+    if torn:
+        warn(
+            f"{torn:,} pair{'s' * (torn > 1)} of nearly the same picture stand in different splits, which were given: "
+            "they stay there; if they are of one person, give them one split"
+        )
+
+
+def _given_splits(joined: _Sets, splits: pd.Series) -> dict[int, str]:
+    """The split of each set of rows that has one; of several the last of train, calibrate, test."""
+    given: dict[int, str] = {}
+    for i, split in enumerate(splits):
+        if split:
+            root = joined.root(i)
+            given[root] = max(given.get(root, split), split, key=SPLITS.index)
+    return given
 
 
 class _Sets:

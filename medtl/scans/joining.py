@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
-from collections.abc import Callable, Sequence
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
-from medtl.scans.privacy import keyed_hash
+from medtl.scans.privacy import HASHED, keyed_hash
 
 PREFIXES = {"patient": "P-", "study": "ST-", "series": "SE-"}
-ENDING = re.compile(r"(?<=[^/])\.[A-Za-z][A-Za-z0-9]{0,4}$")
+ENDING = re.compile(
+    r"(?<=[^/])(\.(png|jpe?g|jpe|jp2|j2k|jpx|tiff?|bmp|gif|webp|pgm|ppm|dcm|dicom|dic|ima|acr|nii|nrrd|nhdr|mha|mhd|hdr|img"
+    r"|raw|npy|npz|h5|mgz|mnc|zip|svs))?(\.gz)?$",
+    re.IGNORECASE,
+)
+SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")  # BIDS
 DEEPEST = 8  # folders of a file's name that are compared, where it is not known from which folder on it is written
 LONGEST_NUMBER = 12  # digits to which a patient's number is filled up with zeros, which a spreadsheet takes away
+
+Ends = tuple[Callable[[str], str], Callable[[str], str]]
 
 
 @dataclass(frozen=True)
@@ -53,12 +62,13 @@ class Joined:
     nameless_rows: tuple[int, ...] = ()
 
 
-def rows_by_file(cells: Sequence[str], scans: Sequence[Named], beside: Path) -> list[int | None]:
-    """Each scan's row by the name of any of its files, or of the folder of its series.
+def rows_by_file(cells: Sequence[str], scans: Sequence[Named], beside: Path) -> list[tuple[int, ...]]:
+    """Each scan's rows, in their order, by the names of its files, or of the folder of its series.
 
     A cell may be absolute, or relative to the labels file, to the indexed folder or to any folder above or below it,
-    with or without its extension. The most of a name that fits decides; a part of a name that two scans share, or two
-    cells, is nobody's.
+    with or without its extension. The most of a name that fits decides; a name that two files of different scans
+    share, or two cells, is nobody's; a row that a more exact name has found is not looked for by a shorter one. A
+    series whose slices have rows of their own has all of them; its folder's row counts where they have none.
 
     Args:
         cells: the names in the labels file.
@@ -66,31 +76,59 @@ def rows_by_file(cells: Sequence[str], scans: Sequence[Named], beside: Path) -> 
         beside: the folder of the labels file.
     """
     cells = [clean(cell) for cell in cells]
-    bases = {_stem(_base(cell)) for cell in cells}
-    files = [_files_meant(scan, bases) for scan in scans]
-    names = [
-        [name for file in mine for name in _names(file, scan.root, beside)]
-        for mine, scan in zip(files, scans, strict=True)
-    ]
-    whole = [[file.as_posix() for file in mine] for mine in files]
-    deepest = max((cell.count("/") + 1 for cell in cells), default=0)
-    ways: list[tuple[Callable[[str], str], bool]] = [(str, False), (_stem, False)]
-    ways += [(way, True) for depth in range(min(deepest, DEEPEST), 0, -1) for way in (_tail(depth), _tail_stem(depth))]
-    found: list[int | None] = [None] * len(scans)
-    for shorten, partial in ways:
-        open_scans = [i for i, mine in enumerate(files) if mine and found[i] is None]
-        if not open_scans:
+    bases = {part for cell in cells for part in (_base(cell), _stem(_base(cell)))}
+    places = [Place(i, file) for i, scan in enumerate(scans) for file in scan.files if _may_be(file.name, bases)]
+    places += [Place(i, folder, True) for i, folder in _folders_of_series(scans) if _may_be(folder.name, bases)]
+    found, meant = _search(cells, scans, places, beside, ENDS)
+    alone = [Place(i, folder, True) for i, folder in _folders_of_one(scans) if not found[i] and folder.name in bases]
+    if alone:  # a name that means a file somewhere means no folder
+        free = ["" if cell in meant else cell for cell in cells]
+        more, _ = _search(free, scans, alone, beside, ENDS[:1])
+        found = [mine or others for mine, others in zip(found, more, strict=True)]
+    return [tuple(sorted(mine)) for mine in found]
+
+
+class Place(NamedTuple):
+    """A name that a labels file may know a scan by: the scan's number, a file or folder of it, and which of the two."""
+
+    scan: int
+    path: Path
+    is_folder: bool = False
+
+
+def _search(
+    cells: Sequence[str], scans: Sequence[Named], places: Sequence[Place], beside: Path, ends: Sequence[Ends]
+) -> tuple[list[set[int]], set[str]]:
+    """The rows of each scan, and the cells that fit a file at all, be it several scans'."""
+    absolute = [[clean(place.path.as_posix())] for place in places]
+    exact = [[*names, clean(os.path.relpath(at.path, beside))] for names, at in zip(absolute, places, strict=True)]
+    in_root = [_names(place.path, scans[place.scan].root) for place in places]
+    deepest = min(max((cell.count("/") + 1 for cell in cells), default=0), DEEPEST)
+    levels: list[list[tuple[list[list[str]], Callable[[str], str]]]] = [[(exact, str), (in_root, str)]]
+    levels += [[(absolute, _tail(depth))] for depth in range(deepest, 0, -1)]
+    found: list[set[int]] = [set() for _ in scans]
+    meant: set[str] = set()
+    rows_found: set[int] = set()
+    for level in levels:
+        open_to = {k for k, place in enumerate(places) if not found[place.scan]}
+        if not open_to:
             break
-        rows = rows_of_one_name(cells, shorten)
-        of_scans = whole if partial else names
-        keys = {i: {key for name in of_scans[i] if (key := shorten(name)) in rows} for i in open_scans}
-        holders: Counter[str] = Counter()
-        if partial:
-            wanted = {key for mine in keys.values() for key in mine}
-            holders.update(key for mine in whole for key in {shorten(name) for name in mine} if key in wanted)
-        for i, mine in keys.items():
-            found[i] = min((rows[key] for key in mine if holders[key] <= 1), default=None)
-    return found
+        of_files: dict[int, set[int]] = defaultdict(set)
+        of_folders: dict[int, set[int]] = defaultdict(set)
+        for of_cell, of_place in ends:
+            for names, part in level:
+                rows = rows_of_one_name([part(cell) for cell in cells], of_cell, cells)
+                keys = [{key for name in mine if (key := of_place(part(name))) in rows} for mine in names]
+                meant |= {cells[rows[key]] for mine in keys for key in mine}
+                free = set(rows) - _shared(keys, places)
+                new = {k: mine for k in open_to if (mine := {rows[key] for key in keys[k] & free} - rows_found)}
+                for k, mine in new.items():
+                    (of_folders if places[k].is_folder else of_files)[places[k].scan] |= mine
+                    rows_found |= mine
+                open_to -= set(new)
+        for i, mine in (of_folders | of_files).items():
+            found[i] = mine
+    return found, meant
 
 
 def rows_by_id(cells: Sequence[str], scans: Sequence[Named], role: str) -> list[int | None]:
@@ -98,10 +136,11 @@ def rows_by_id(cells: Sequence[str], scans: Sequence[Named], role: str) -> list[
 
     Where a scan does not know its own, or no scan's own fits, the names of the folders on the way to it are tried.
     """
-    rows = rows_of_one_name(cells, str.strip)
+    rows = rows_of_one_name(cells, clean)
     if role == "scan_id":
         return [rows.get(scan.scan_id) for scan in scans]
-    own = {keyed_hash(name, PREFIXES[role]): row for name, row in rows.items()}
+    own = {keyed_hash(name, PREFIXES[role], from_header=True): row for name, row in rows.items()}
+    own |= {keyed_hash(name, PREFIXES[role]): row for name, row in rows.items()}
     found = [own.get(known) for known in _hashed(scans, role)]
     every = all(row is None for row in found)
     for i, scan in enumerate(scans):
@@ -110,33 +149,86 @@ def rows_by_id(cells: Sequence[str], scans: Sequence[Named], role: str) -> list[
     return found
 
 
-def with_zeros(cells: Sequence[str], scans: Sequence[Named], role: str) -> list[str]:
-    """Numbers filled up with zeros to the length at which most of them are a scan's: a spreadsheet takes them away."""
-    known = {*_hashed(scans, role), *(name for scan in scans for name in _folders(scan))}
+def as_headers_have_them(cells: Sequence[str], scans: Sequence[Named], role: str) -> list[str]:
+    """Names as the scans' headers have them, each for itself.
+
+    A number gets the zeros that a spreadsheet took away, where it is one header's with them; a name that only looks
+    like a hash (`P-20231234`), and is a header's in clear, is hashed.
+    """
+    prefix = PREFIXES[role]
+    in_clear = {getattr(scan, role) for scan in scans} - {""}
+    known = {*_hashed(scans, role)} - {""}
+    if not known:
+        return list(cells)
+
+    @cache
+    def written(cell: str) -> str:
+        if not cell or cell in in_clear:
+            return cell
+        if HASHED.fullmatch(cell):
+            hidden = keyed_hash(cell, prefix, from_header=True)
+            return hidden if hidden in known and cell not in known else cell
+        if not cell.isdecimal() or keyed_hash(cell, prefix) in known:
+            return cell
+        longer = {cell.zfill(digits) for digits in range(len(cell) + 1, LONGEST_NUMBER + 1)}
+        fits = [name for name in longer if keyed_hash(name, prefix) in known]
+        return fits[0] if len(fits) == 1 else cell
+
+    return [written(cell) for cell in cells]
+
+
+def with_zeros(cells: Sequence[str], scans: Sequence[Named]) -> list[str]:
+    """Numbers filled up with zeros to the length at which most are the name of a folder on the way to a scan."""
+    known = {name for scan in scans for name in _folders(scan)}
     numbers = {cell for cell in cells if cell.isdecimal()}
-
-    def fits(digits: int) -> int:
-        filled = (number.zfill(digits) for number in numbers)
-        return sum(name in known or keyed_hash(name, PREFIXES[role]) in known for name in filled)
-
-    digits = max(range(LONGEST_NUMBER + 1), key=fits)
+    digits = max(range(LONGEST_NUMBER + 1), key=lambda length: sum(name.zfill(length) in known for name in numbers))
     return [cell.zfill(digits) if cell.isdecimal() else cell for cell in cells]
+
+
+def bids_subject(file: str | Path) -> str:
+    """The subject that a file of a BIDS dataset is of, as its folder is called: "sub-02"; "" of any other file.
+
+    The folder lies beside a `dataset_description.json`, or the file's own name begins with it, as BIDS has it
+    (`sub-02/ses-1/anat/sub-02_ses-1_T1w.nii.gz`). It is what a labels file's patient would be (`participants.tsv`), so
+    that all sessions are one patient's where that has no row for them. To be hashed like any other patient.
+
+    A caller writes `patient = look.patient or bids_subject(look.files[0])`.
+    """
+    path = Path(file)
+    for folder in path.parents:
+        if SUBJECT.fullmatch(folder.name) and (path.name.startswith(f"{folder.name}_") or is_bids(folder.parent)):
+            return folder.name
+    return ""
+
+
+@lru_cache(maxsize=4096)
+def is_bids(root: Path) -> bool:
+    """Whether a folder is a BIDS dataset: it has a `dataset_description.json`."""
+    return (root / "dataset_description.json").is_file()
 
 
 def _hashed(scans: Sequence[Named], role: str) -> list[str]:
     """Each scan's patient, study or series, hashed; of a series' many volumes it is worked out once."""
-    hashed = lru_cache(None)(lambda text: keyed_hash(text, PREFIXES[role]))
+    hashed = cache(lambda text: keyed_hash(text, PREFIXES[role]))
     return [hashed(getattr(scan, role)) for scan in scans]
 
 
-def rows_of_one_name(cells: Sequence[str], shorten: Callable[[str], str]) -> dict[str, int]:
-    """The first row of each shortened name that is short for one name only; "" is none."""
+def rows_of_one_name(
+    cells: Sequence[str], shorten: Callable[[str], str], whole: Sequence[str] | None = None
+) -> dict[str, int]:
+    """The first row of each shortened name that is short for one name only; "" is none.
+
+    Args:
+        cells: what is shortened.
+        shorten: how.
+        whole: the names that they are of, where `cells` are parts of names.
+    """
     short_for: dict[str, str | None] = {}
     rows: dict[str, int] = {}
-    for row, cell in enumerate(cells):
+    for row, (cell, name) in enumerate(zip(cells, cells if whole is None else whole, strict=True)):
         if key := shorten(cell):
             rows.setdefault(key, row)
-            if short_for.setdefault(key, cell) != cell:
+            if short_for.setdefault(key, name) != name:
                 short_for[key] = None
     return {key: row for key, row in rows.items() if short_for[key] is not None}
 
@@ -147,33 +239,62 @@ def below(file: Path, root: Path) -> str:
 
 
 def clean(name: str) -> str:
-    """A file's name with forward slashes, and without a leading `./`."""
-    return re.sub(r"^(\./)+", "", name.strip().replace("\\", "/"))
+    """A file's name with forward slashes, without a leading `./`, its accents as one letter each (NFC).
+
+    A Mac writes "é" as two, an "e" and its accent.
+    """
+    name = unicodedata.normalize("NFC", name.strip().replace("\\", "/"))
+    return re.sub(r"^(\./)+", "", name)
+
+
+def _shared(keys: Sequence[set[str]], places: Sequence[Place]) -> set[str]:
+    """The keys of several files that are not all one scan's; the volumes of one file share its name rightly."""
+    first: dict[str, Place] = {}
+    shared: set[str] = set()
+    for mine, place in zip(keys, places, strict=True):
+        for key in mine:
+            other = first.setdefault(key, place)
+            if place.scan != other.scan and place.path != other.path:
+                shared.add(key)
+    return shared
 
 
 def _folders(scan: Named) -> list[str]:
     """The folders on the way to a scan, its root's last."""
-    return [*scan.files[0].relative_to(scan.root).parts[:-1], scan.root.name]
+    return [clean(name) for name in (*scan.files[0].relative_to(scan.root).parts[:-1], scan.root.name)]
 
 
-def _files_meant(scan: Named, bases: set[str]) -> list[Path]:
-    """Those files of a scan, and the folder of all of them, that the labels file may mean."""
-    files = [file for file in scan.files if _stem(file.name) in bases]
-    if len(scan.files) > 1:
-        folders = {file.parent for file in scan.files}
-        files += [folder for folder in folders if len(folders) == 1 and _stem(folder.name) in bases]
-    return files
+def _folders_of_series(scans: Sequence[Named]) -> Iterator[tuple[int, Path]]:
+    """The scans of many files, by number, and the folder that all of them lie in."""
+    for i, scan in enumerate(scans):
+        folders = {file.parent for file in scan.files} if len(scan.files) > 1 else set()
+        yield from ((i, folder) for folder in folders if len(folders) == 1)
 
 
-def _names(file: Path, root: Path, beside: Path) -> list[str]:
-    """A file's names: absolute, and relative to the labels file, to the indexed folder and to the one above it."""
-    names = [file.as_posix(), Path(os.path.relpath(file, beside)).as_posix()]
-    return names if file == root else [*names, below(file, root), f"{root.name}/{below(file, root)}"]
+def _folders_of_one(scans: Sequence[Named]) -> Iterator[tuple[int, Path]]:
+    """The scans of one file, by number, and the folder in which no other lies."""
+    inside: dict[Path, set[int]] = defaultdict(set)
+    for i, scan in enumerate(scans):
+        if scan.files[0] != scan.root:
+            inside[scan.files[0].parent].add(i)
+    for folder, mine in inside.items():
+        if len({scans[i].files for i in mine}) == 1:
+            yield from ((i, folder) for i in mine if len(scans[i].files) == 1)
+
+
+def _may_be(name: str, bases: set[str]) -> bool:
+    name = clean(name)
+    return name in bases or _stem(name) in bases
+
+
+def _names(file: Path, root: Path) -> list[str]:
+    """A file's names relative to the indexed folder and to the one above it; none of a file that was given itself."""
+    return [] if file == root else [clean(below(file, root)), clean(f"{root.name}/{below(file, root)}")]
 
 
 def _stem(name: str) -> str:
-    """Without the extension; an ending with a space or of more than five letters is part of the name."""
-    return ENDING.sub("", name.removesuffix(".gz"))
+    """Without the ending that says what kind of scan it is; any other is part of the name (`P1.left`)."""
+    return ENDING.sub("", name)
 
 
 def _base(name: str) -> str:
@@ -190,6 +311,5 @@ def _tail(depth: int) -> Callable[[str], str]:
     return tail
 
 
-def _tail_stem(depth: int) -> Callable[[str], str]:
-    tail = _tail(depth)
-    return lambda name: _stem(tail(name))
+# how the ends of a cell and of a file's name are compared, the most exact first
+ENDS: tuple[Ends, ...] = ((str, str), (str, _stem), (_stem, _stem))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import pandas as pd
 from medtl.errors import InputError
 from medtl.progress import say
 from medtl.scans.datalist import datalist_records, is_datalist
+from medtl.scans.joining import is_bids
 from medtl.scans.roles import NAMES, has_role
 from medtl.scans.table import read_csv, read_json, unescape
 
@@ -39,15 +39,10 @@ def bids_ignores(root: Path, path: Path) -> bool:
         root: the indexed folder; a BIDS dataset has its `dataset_description.json` there.
         path: a file or a folder below `root`, absolute or relative to it.
     """
-    if not _is_bids(root):
+    if not is_bids(root):
         return False
     parts = (path.relative_to(root) if path.is_absolute() else path).parts
     return bool(parts) and parts[0] in BIDS_ASIDE
-
-
-@lru_cache(maxsize=64)
-def _is_bids(root: Path) -> bool:
-    return (root / "dataset_description.json").is_file()
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -14,10 +14,16 @@ SPLITS = ("train", "calibrate", "test")
 SPLIT_WORDS = {"training": "train", "val": "calibrate", "valid": "calibrate", "validation": "calibrate"}
 SPLIT_WORDS |= {"calibration": "calibrate", "testing": "test"} | {name: name for name in SPLITS}
 
-# "none" is not among them: a finding may be none
-EMPTY = {"", "nan", "na", "n/a", "#n/a", "null", "-", "missing"}
-UNCERTAIN = {"unknown", "not known", "uncertain", "indeterminate", "equivocal", "unclear", "undetermined", "?"}
+# without dots, brackets and the like (`_plain`); "none" is not among them: a finding may be none
+EMPTY = {"", "nan", "na", "n/a", "null", "missing", "not available", "not applicable", "no label", "unlabelled"}
+EMPTY |= {"unlabeled", "inf", "infinity", "-inf", "-infinity"}
+UNCERTAIN = {"unknown", "unk", "uncertain", "unsure", "indeterminate", "undetermined", "inconclusive", "equivocal"}
+UNCERTAIN |= {"unclear", "ambiguous", "questionable", "doubtful", "possible", "possibly", "maybe", "undecided"}
+UNCERTAIN |= {"undiagnosed", "unspecified", "pending", "tbd", "tbc", "to be determined", "to be confirmed"}
+UNCERTAIN |= {"nondiagnostic", "non diagnostic", "not diagnostic", "not evaluable", "not assessable"}
+UNCERTAIN |= {f"not {word}" for word in ("known", "sure", "certain", "clear", "determined", "specified")}
 MINUS_ONE = "uncertain (-1)"  # what a -1 among 0 and 1 is read as: CheXpert's mark
+MINUS = {"-1", "-1.0"}
 YES, NO = {"1", "1.0", "true", "yes", "y"}, {"0", "0.0", "false", "no", "n"}
 
 
@@ -29,7 +35,7 @@ def label_of(cell: str) -> str:
     """
     if uncertain_word(cell):
         return ""
-    return ";".join(sorted({name for name in _names(cell) if _word(name) not in EMPTY}))
+    return ";".join(sorted({name for name in _names(cell) if not _is_empty(name)}))
 
 
 def uncertain_word(cell: str) -> str:
@@ -37,7 +43,7 @@ def uncertain_word(cell: str) -> str:
     for name in _names(cell):
         if name == MINUS_ONE:
             return "-1"
-        if _word(name) in UNCERTAIN:
+        if _is_uncertain(name):
             return name
     return ""
 
@@ -49,37 +55,43 @@ def uncertain_note(cell: str) -> str:
 
 
 def marked(cells: Sequence[str]) -> list[str]:
-    """One column of labels, 0 and 1 as such (1.0 is 1), and -1 among them uncertain; any other column as it is."""
-    words = {cell for cell in cells if _word(cell) not in EMPTY and not uncertain_word(cell)}
-    if not words <= {"0", "1", "-1", "0.0", "1.0", "-1.0"}:
+    """One column of labels, 0 and 1 as such (1.0 is 1), and -1 among them uncertain; any other column as it is.
+
+    In a column of 1 and -1 without a 0, -1 is a class.
+    """
+    words = {cell for cell in cells if not _is_empty(cell) and not uncertain_word(cell)}
+    if not words <= {"0", "1", "-1", "0.0", "1.0", "-1.0"} or (words & MINUS and not words & {"0", "0.0"}):
         return list(cells)
-    return [MINUS_ONE if cell.startswith("-1") else cell.removesuffix(".0") for cell in cells]
+    return [MINUS_ONE if cell in MINUS else cell.removesuffix(".0") for cell in cells]
 
 
 def of_several_columns(names: Sequence[str], columns: Sequence[Sequence[str]]) -> list[str]:
     """One label of several columns of 0 and 1: the names of those that are 1, joined by ";".
 
     Where all are 0 it is "none"; an empty cell among others counts as 0, as NIH's and CheXpert's do; where all are
-    empty the label is; one that is uncertain makes the whole uncertain.
+    empty the label is; one that is uncertain makes the whole uncertain. -1 is uncertain, but in columns of 1 and -1
+    alone it is 0.
 
     Raises:
         InputError: a cell is something else.
     """
+    said = {_word(cell) for cells in columns for cell in cells}
+    uncertain, no = (MINUS, NO) if said & NO or any(map(_is_empty, said)) else (set[str](), NO | MINUS)
     labels = []
     for cells in zip(*columns, strict=True):
         words = [_word(cell) for cell in cells]
-        doubtful = [cell for cell, word in zip(cells, words, strict=True) if word in UNCERTAIN]
-        if doubtful or "-1" in words or "-1.0" in words:
+        doubtful = [cell for cell in cells if _is_uncertain(cell)]
+        if doubtful or uncertain & set(words):
             labels.append(doubtful[0].strip() if doubtful else MINUS_ONE)
             continue
         for name, word in zip(names, words, strict=True):
-            if word not in YES | NO | EMPTY:
+            if word not in YES | no and not _is_empty(word):
                 raise InputError(
                     f'the column "{name}" has a cell {word!r} where 0 or 1 is wanted; several label columns mark what '
                     "is there, a column that names the class is given alone"
                 )
         present = [name for name, word in zip(names, words, strict=True) if word in YES]
-        labels.append(";".join(present) or (NONE_OF_THEM if set(words) & NO else ""))
+        labels.append(";".join(present) or (NONE_OF_THEM if set(words) & no else ""))
     return labels
 
 
@@ -120,3 +132,19 @@ def _names(cell: str) -> list[str]:
 
 def _word(cell: str) -> str:
     return cell.strip().lower()
+
+
+def _plain(name: str) -> str:
+    """A word without the dots, brackets and dashes that people put about it: "N.A." is "na"."""
+    letters = re.sub(r"[.()\[\]{}<>\"'*!#:,]", "", _word(name))
+    return re.sub(r"[\s_]+", " ", letters).strip(" /") if re.search(r"\w", letters) else ""
+
+
+def _is_empty(name: str) -> bool:
+    return _plain(name) in EMPTY and "+" not in name and not _is_uncertain(name)
+
+
+def _is_uncertain(name: str) -> bool:
+    """A word of doubt, or any with a question mark before or behind it."""
+    asked = name.strip(" \t.()[]{}\"'!")
+    return asked.startswith("?") or asked.endswith("?") or _plain(name) in UNCERTAIN

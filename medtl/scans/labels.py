@@ -15,7 +15,18 @@ import pandas as pd
 from medtl.errors import InputError
 from medtl.progress import say
 from medtl.scans.class_folders import class_folders
-from medtl.scans.joining import PREFIXES, Joined, Named, below, clean, rows_by_file, rows_by_id, with_zeros
+from medtl.scans.joining import (
+    PREFIXES,
+    Joined,
+    Named,
+    as_headers_have_them,
+    below,
+    bids_subject,
+    clean,
+    rows_by_file,
+    rows_by_id,
+    with_zeros,
+)
 from medtl.scans.label_files import LABEL_FILES, bids_ignores, find_labels, read_table
 from medtl.scans.label_words import (
     label_of,
@@ -27,8 +38,8 @@ from medtl.scans.label_words import (
     uncertain_word,
 )
 from medtl.scans.manifest import COLUMNS, FACTS
-from medtl.scans.privacy import keyed_hash
-from medtl.scans.roles import NAMES, PERSONAL, plain, roles_of
+from medtl.scans.privacy import hide_look_alikes, keyed_hash
+from medtl.scans.roles import NAMES, is_personal, plain, role_of_more, roles_of
 
 __all__ = [
     "LABEL_FILES",
@@ -37,6 +48,7 @@ __all__ = [
     "Labels",
     "Named",
     "bids_ignores",
+    "bids_subject",
     "class_folders",
     "find_labels",
     "join_labels",
@@ -99,12 +111,13 @@ def read_labels(path: str | Path, keep_identifiers: bool = False, label_column: 
     """Read a labels file: a table with a column that names scans (file, series, study or patient) and, mostly, a label.
 
     It may be CSV, TSV, Excel (.xlsx), JSON, a `participants.tsv` of BIDS or a MONAI datalist. Columns with a person's
-    name, birth date or the like are left out unless `keep_identifiers`. A column that has the name of one that indexing
+    name, birth date or the like are left out, and a second one of patients, studies or series is hashed, unless
+    `keep_identifiers`. A column that has the name of one that indexing
     fills (`size`, `volume`, `notes` ...) is carried over as `size_in_labels`.
 
     Args:
         path: the file.
-        keep_identifiers: keep the columns with names and the like.
+        keep_identifiers: keep the columns with names and the like, and no column is hashed.
         label_column: the column that has the label, where it is not called `label`, `class` or `diagnosis`; or several,
             separated by commas, of 0 and 1: a scan then has the label of each that is 1.
 
@@ -129,10 +142,12 @@ def read_labels(path: str | Path, keep_identifiers: bool = False, label_column: 
             f"{path} does not say which scans it is about: it needs a column named file, series, study or patient, and "
             f"has {', '.join(frame.columns)}"
         )
-    personal = [column for column in rest if plain(column) in PERSONAL and not keep_identifiers]
+    personal = [] if keep_identifiers else [column for column in rest if is_personal(column)]
     if personal:
         say(f"{path.name}: left out {', '.join(personal)} (--keep-identifiers keeps them)")
     extra = [column for column in rest if column not in personal]
+    if not keep_identifiers:
+        frame = _hidden(frame, roles, extra, path)
     renamed = {name: f"{name}_in_labels" for name in extra if name in OURS}
     frame = frame.rename(columns=renamed)
     extra = [renamed.get(name, name) for name in extra]
@@ -142,6 +157,18 @@ def read_labels(path: str | Path, keep_identifiers: bool = False, label_column: 
     labels = Labels(path, frame, roles, tuple(extra))
     _check_labels(labels)
     return labels
+
+
+def _hidden(frame: pd.DataFrame, roles: dict[str, str], extra: list[str], path: Path) -> pd.DataFrame:
+    """The table with every further column of patients, studies and series hashed, beside those that are joined by."""
+    more = {column: PREFIXES[role] for column in extra if (role := role_of_more(column))}
+    hidden = {column: [keyed_hash(cell.strip(), prefix) for cell in frame[column]] for column, prefix in more.items()}
+    if more:
+        say(f"{path.name}: hashed {', '.join(more)} (--keep-identifiers keeps them)")
+    for role, prefix in PREFIXES.items():
+        if role in roles:
+            hidden[roles[role]] = hide_look_alikes(frame[roles[role]].str.strip().tolist(), prefix)
+    return frame.assign(**hidden)
 
 
 def _choose_label(
@@ -200,18 +227,19 @@ def join_labels(labels: Labels, scans: Sequence[Named]) -> Joined:
     Raises:
         InputError: nothing matches, or what matches has two labels.
     """
+    _as_headers_have_them(labels, scans)
     found = _rows_by_each_name(labels, scans)
     if not _any(found) and _fill_up(labels, scans):
         found = _rows_by_each_name(labels, scans)
-    fits = {role: sum(row is not None for row in rows) for role, rows in found.items()}
+    fits = {role: sum(map(bool, rows)) for role, rows in found.items()}
     best = max(fits.values(), default=0)
     if best == 0:
         raise InputError(_nothing_matches(labels, scans))
     role = next(role for role in found if fits[role] >= FAIR_SHARE * best)
-    rows = found[role]
     keys = [clean(key) for key in labels.column(role)]
-    named = {keys[row] for row in rows if row is not None}
+    named = {keys[row] for rows in found[role] for row in rows}
     _refuse_two_labels(labels, role, named)
+    _refuse_slices_that_differ(labels, found[role])
     nameless = tuple(row for row, key in enumerate(keys) if key not in named)
     parts = [f"{labels.path.name}: joined by {role}, {fits[role]:,} of {len(scans):,} scans have a row"]
     if missed := len({keys[row] for row in nameless} - {""}):
@@ -219,31 +247,44 @@ def join_labels(labels: Labels, scans: Sequence[Named]) -> Joined:
     if labels.extra:
         parts.append(f"carried over {', '.join(labels.extra)}")
     say("; ".join(parts))
-    return Joined(rows, role, nameless)
+    return Joined([rows[0] if rows else None for rows in found[role]], role, nameless)
 
 
-def _rows_by_each_name(labels: Labels, scans: Sequence[Named]) -> dict[str, list[int | None]]:
+def _rows_by_each_name(labels: Labels, scans: Sequence[Named]) -> dict[str, list[tuple[int, ...]]]:
     beside = labels.path.parent.resolve()
-    return {
-        role: rows_by_file(labels.column(role), scans, beside)
-        if role == "file"
-        else rows_by_id(labels.column(role), scans, role)
-        for role in NAMES
-        if role in labels.roles
-    }
+    found: dict[str, list[tuple[int, ...]]] = {}
+    for role in NAMES:
+        if role == "file" and role in labels.roles:
+            found[role] = rows_by_file(labels.column(role), scans, beside)
+        elif role in labels.roles:
+            rows = rows_by_id(labels.column(role), scans, role)
+            found[role] = [() if row is None else (row,) for row in rows]
+    return found
 
 
-def _any(found: dict[str, list[int | None]]) -> bool:
-    return any(row is not None for rows in found.values() for row in rows)
+def _any(found: dict[str, list[tuple[int, ...]]]) -> bool:
+    return any(rows for of_scans in found.values() for rows in of_scans)
+
+
+def _as_headers_have_them(labels: Labels, scans: Sequence[Named]) -> None:
+    """Write patients, studies and series, in the table itself, as the scans' headers have them."""
+    for role in PREFIXES:
+        if role not in labels.roles:
+            continue
+        cells = labels.column(role)
+        written = as_headers_have_them(cells, scans, role)
+        labels.frame[labels.roles[role]] = written
+        if any(cell.isdecimal() and cell != new for cell, new in zip(cells, written, strict=True)):
+            say(f"{labels.path.name}: numbers in {labels.roles[role]} are filled up with zeros, as the scans have them")
 
 
 def _fill_up(labels: Labels, scans: Sequence[Named]) -> bool:
-    """Give patients' numbers, in the table itself, the zeros that they have in the scans; whether any got some."""
+    """Give patients' numbers, in the table itself, the zeros that they have in folders' names; whether any got some."""
     cells = labels.column("patient")
-    filled = with_zeros(cells, scans, "patient")
+    filled = with_zeros(cells, scans)
     if filled == cells:
         return False
-    say(f"{labels.path.name}: patients' numbers are filled up with zeros, as they are in the scans")
+    say(f"{labels.path.name}: patients' numbers are filled up with zeros, as the folders have them")
     labels.frame[labels.roles["patient"]] = filled
     return True
 
@@ -299,6 +340,22 @@ def _refuse_two_labels(labels: Labels, role: str, named: set[str]) -> None:
                 f"{labels.path}: {who} has the labels {label or 'none'!r} and {label_of(cell) or 'none'!r}; keep one"
                 f"{better}"
             )
+
+
+def _refuse_slices_that_differ(labels: Labels, found: Sequence[tuple[int, ...]]) -> None:
+    """The slices of one series may have a row each if all agree on the label and the split."""
+    words = list(map(label_of, labels.column("label")))
+    splits = labels.column("split")
+    for rows in found:
+        for row in rows[1:]:
+            for what, cells in (("labels", words), ("splits", splits)):
+                one, other = cells[rows[0]] or "none", cells[row] or "none"
+                if one != other:
+                    raise InputError(
+                        f"{labels.path}: rows {rows[0] + 1} and {row + 1} are of the slices of one series and have the "
+                        f"{what} {one!r} and {other!r}, where a scan has one: write one row for the series, by the "
+                        "name of its folder, say"
+                    )
 
 
 def _nothing_matches(labels: Labels, scans: Sequence[Named]) -> str:

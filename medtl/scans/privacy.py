@@ -6,12 +6,14 @@ import hmac
 import os
 import re
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from medtl.errors import InputError
 
 KEY_VARIABLE = "MEDTL_KEY"
 HASHED = re.compile(r"(?:P|ST|SE)-[0-9a-f]{8}")
+FEWEST = 3  # names by which hashes are told from what looks like some
 
 _keys: dict[Path, bytes] = {}
 
@@ -71,15 +73,29 @@ def _make_key(path: Path) -> None:
         part.unlink(missing_ok=True)
 
 
-def keyed_hash(text: str, prefix: str = "", length: int = 8, secret: bytes | None = None) -> str:
+def keyed_hash(
+    text: str, prefix: str = "", length: int = 8, secret: bytes | None = None, from_header: bool = False
+) -> str:
     """HMAC-SHA256 of `text` under the user's key: `prefix` and the first `length` hex digits; "" stays "".
 
     Eight digits tell 10,000 patients apart with a chance of 1 % that any two share a name, and then two patients
     stay in one split, which does no harm. What is hashed already (`P-` and eight digits) stays as it is, so that a
-    table made from a manifest can be joined to it again. A caller with many texts gives the `secret` that it got from
-    `key` once.
+    table made from a manifest can be joined to it again; but what stands in a DICOM header is never hashed already,
+    whatever it looks like (`P-20231234`), and is said to be `from_header`. A caller with many texts gives the `secret`
+    that it got from `key` once.
     """
-    if not text or (prefix and text.startswith(prefix) and HASHED.fullmatch(text)):
+    if not text or (not from_header and prefix and text.startswith(prefix) and HASHED.fullmatch(text)):
         return text
     digest = hmac.digest(secret or key(), text.encode("utf-8", "surrogateescape"), "sha256")
     return prefix + digest.hex()[:length]
+
+
+def hide_look_alikes(names: Sequence[str], prefix: str) -> list[str]:
+    """A table's names, those hashed that only look like hashes: `P-20240017`, as a hospital may count its patients.
+
+    Of three hashes and more, all without a letter among their digits, there is one table in 80,000.
+    """
+    alike = {name for name in names if name.startswith(prefix) and HASHED.fullmatch(name)}
+    if len(alike) < FEWEST or any(re.search("[a-f]", name) for name in alike):
+        return list(names)
+    return [keyed_hash(name, prefix, from_header=True) if name in alike else name for name in names]

@@ -18,14 +18,59 @@ ROLES = {
 }
 NAMES = ("file", "scan_id", "series", "study", "patient")  # what a row can be joined by, the most exact first
 
-PERSONAL = {"name", "patientname", "birthdate", "patientbirthdate", "dateofbirth", "dob", "mrn", "ssn", "address"}
-PERSONAL |= {"phone", "email", "accession", "accessionnumber", "firstname", "lastname", "surname", "givenname"}
-PERSONAL |= {"familyname", "fullname", "medicalrecordnumber", "nhsnumber", "zip", "zipcode", "postcode"}
+# A column is about the person by its whole name, by a word of it, or by words in a row, all in lower-case letters.
+PERSONAL = {"name", "zip", "birth", "address", "initials", "contact", "email", "phone", "mobile", "accession"}
+PERSONAL_WORDS = {"mrn", "ssn", "dob", "yob", "phone", "telephone", "email", "pesel"}
+PERSONAL_RUNS = (
+    *("birthdate", "dateofbirth", "dateofpatientbirth", "yearofbirth", "birthyear", "birthday", "patientbirth"),
+    *("patientsbirth", "patientname", "patientsname", "nameofpatient", "nameofthepatient", "subjectname", "personname"),
+    *("participantname", "firstname", "lastname", "surname", "forename", "givenname", "familyname", "fullname"),
+    *("maidenname", "middlename", "physician", "operatorname", "operatorsname", "patientaddress", "patientsaddress"),
+    *("homeaddress", "accessionn", "accessionid", "phonenumber", "emailaddress", "postcode", "postalcode", "zipcode"),
+    *("medicalrecord", "nhsn", "insurancen", "socialsecurity", "nationalid", "passport"),
+)
+PATIENT = re.compile(
+    r"(patient|subject|participant|person|hospital|case|chart|record)s?"
+    r"(id|ids|identifier|no|nr|num|number|code|key|index)[a-z]*|.*(patient|subject|participant)s?(id|identifier)([a-z]*)"
+)
 
 
 def plain(name: str) -> str:
     """A column's name in lower case, without spaces, dots, dashes and underscores."""
     return re.sub(r"[\s._-]", "", name).lower()
+
+
+def _letters(name: str) -> str:
+    """A column's name as nothing but lower-case letters."""
+    return re.sub(r"[^a-z]", "", name.lower())
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
+
+
+def is_personal(name: str) -> bool:
+    """Whether a column holds what tells who a person is: a name, a birth date, a hospital's number, an address."""
+    letters = _letters(name)
+    return (
+        letters in PERSONAL
+        or not PERSONAL_WORDS.isdisjoint(_words(name))
+        or any(run in letters for run in PERSONAL_RUNS)
+    )
+
+
+def role_of_more(name: str) -> str:
+    """The role of a column that names patient, study or series beside the one that is joined by; "" of any other.
+
+    What it holds tells who a person is as that does: a `PatientID` beside a pseudonym, a `StudyInstanceUID 2`.
+    """
+    letters = _letters(name)
+    for role in ("series", "study", "patient"):
+        if letters in ROLES[role]:
+            return role
+    if "UID" in name or "uid" in _words(name) or "instanceuid" in letters:
+        return "series" if "series" in letters else "study"
+    return "patient" if PATIENT.fullmatch(letters) else ""
 
 
 def has_role(name: str, roles: Iterable[str]) -> bool:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from medtl.errors import InputError
 from medtl.progress import warn
-from medtl.scans.duplicates import group_patients
+from medtl.scans.duplicates import group_patients, near_duplicates
 from medtl.scans.manifest import SPLITS, Manifest
 
 Group = str
@@ -22,10 +22,10 @@ def assign_splits(
     """Give every usable scan a split, all scans of a patient the same one.
 
     Patients are dealt within each site and label, so that every split has the shares of the whole; those who share a
-    picture, or nearly (`duplicates`), count as one. A class with three patients or more is in every split. What the
-    manifest has already in `split` is kept, and the patient's other scans follow it. The outcome hangs on the seed and
-    the patients' pictures, not on the order of the rows, nor on the key that hides the patients' names: the same scans
-    are dealt alike on every machine.
+    picture count as one, and so do those of nearly the same one for which no split is given (`duplicates`). A class
+    with three patients or more is in every split. What the manifest has already in `split` is kept, and the patient's
+    other scans follow it. The outcome hangs on the seed and the patients' pictures, not on the order of the rows, nor
+    on the key that hides the patients' names: the same scans are dealt alike on every machine.
 
     Args:
         manifest: its rows that are not "ok" get no split.
@@ -75,12 +75,27 @@ def check_leaks(*manifests: Manifest) -> None:
             f"({_some(torn)}): give all scans of a patient one split, or empty the split column and it is dealt anew"
         )
     if len(manifests) > 1:
-        alike = _torn(group_patients(whole, near=True))
-        if alike:
-            warn(
-                f"nearly the same picture stands in more than one split ({_some(alike)}): index the folders in one "
-                "command, and such scans stay together"
-            )
+        _warn_of_near_duplicates(whole, [number for number, each in enumerate(manifests) for _ in range(len(each))])
+
+
+def _warn_of_near_duplicates(whole: Manifest, numbers: Sequence[int]) -> None:
+    """Warn of pairs with different splits; those within one of the manifests, by their `numbers`, are known already."""
+    frame = whole.frame
+    if "phash" not in frame:
+        return
+    usable = (frame.status == "ok") & (frame.split != "")
+    who = frame.patient.where(frame.patient != "", "scan " + frame.scan_id.str.partition(" ")[0]).tolist()
+    splits, groups = frame.split.tolist(), frame.group.tolist()
+    alike = [
+        f"{' = '.join(sorted({who[i], who[j]}))} in {' and '.join(sorted((splits[i], splits[j]), key=SPLITS.index))}"
+        for i, j in near_duplicates(frame.phash.where(usable, ""))
+        if splits[i] != splits[j] and groups[i] != groups[j] and numbers[i] != numbers[j]
+    ]
+    if alike:
+        warn(
+            f"nearly the same picture stands in more than one split, {len(alike):,} pair{'s' * (len(alike) > 1)} "
+            f"({_some(alike)}): index the folders in one command, and such scans stay together"
+        )
 
 
 def _side_by_side(manifests: Sequence[Manifest]) -> Manifest:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
@@ -11,6 +10,7 @@ from typing import cast
 import numpy as np
 
 from medtl.errors import InputError
+from medtl.progress import warn
 from medtl.scans import Manifest, assign_splits, index_folders
 from medtl.scans.datalist import image_files, is_datalist, of_medtl
 from medtl.scans.manifest import KINDS
@@ -67,16 +67,38 @@ def _load(path: Path) -> Manifest:
 
 
 def _of_others(path: Path, images: set[str]) -> Manifest:
-    """The scans that a datalist of another program lists, with its labels and splits."""
-    folder = path.parent.resolve()
-    inside = all(Path(image).is_relative_to(folder) for image in images)
-    common = folder if inside else Path(os.path.commonpath(images))
-    root = common if common.is_dir() else common.parent
-    if root == Path(root.anchor):
-        raise InputError(f"{path} lists files from all over the disk: index their folders with --labels {path.name}")
-    manifest = index_folders(root, labels=path)
-    listed = [any(str(file) in images for file in (*row.files, row.path)) for row in manifest]
-    return manifest.select(np.array(listed)) if any(listed) else manifest
+    """The scans that a datalist of another program lists, with its labels and splits.
+
+    An image may be a folder, of a DICOM series say. Looked through are the folders that the datalist names or in which
+    its files lie, and none above them.
+
+    Raises:
+        InputError: it lists nothing, or nothing of what it lists is there or is a scan.
+    """
+    there = {image for image in images if _on_disk(Path(image)).exists()}
+    if not there:
+        what = f"none of the {len(images):,} images that it lists is there" if images else "it lists no image"
+        raise InputError(f"{path}: {what}; its paths are relative to its own folder, or absolute")
+    if missing := len(images) - len(there):
+        warn(f"{path.name}: {missing:,} of the {len(images):,} images that it lists are not there")
+    folders = {image if Path(image).is_dir() else str(_on_disk(Path(image)).parent) for image in there}
+    roots = [folder for folder in sorted(folders) if not any(str(up) in folders for up in Path(folder).parents)]
+    if roots == [Path(roots[0]).anchor]:
+        raise InputError(f"{path} lists files right below {roots[0]}: move them to a folder of their own")
+    manifest = index_folders([*roots], labels=path)
+    listed = [any(_is_listed(str(file), images) for file in (*row.files, row.path)) for row in manifest]
+    if not any(listed):
+        raise InputError(f"{path}: none of the {len(there):,} images that it lists is a scan that can be read")
+    return manifest.select(np.array(listed))
+
+
+def _on_disk(file: Path) -> Path:
+    """The file, or the archive that it lies in."""
+    return next((each for each in (file, *file.parents) if each.is_file()), file)
+
+
+def _is_listed(file: str, images: set[str]) -> bool:
+    return file in images or any(str(folder) in images for folder in Path(file).parents)
 
 
 def _has_splits(manifest: Manifest) -> bool:

@@ -178,10 +178,30 @@ def test_a_datalist_of_others_gives_label_and_split(tmp_path: Path, capsys: pyte
     labels = read_labels(tmp_path / "dataset.json")
     files = ["imagesTr/a.nii.gz", "imagesTr/b.nii.gz", "imagesTr/c.nii.gz", "imagesTs/d.nii.gz", "imagesTs/e.nii.gz"]
     joined = join_labels(labels, [Named((tmp_path / file,), tmp_path) for file in files])
-    assert joined.rows == [0, 1, 2, 3, None]
-    assert [labels.cells(row)["label"] for row in range(4)] == ["tumour", "", "normal", ""]
-    assert [labels.cells(row)["split"] for row in range(4)] == ["train", "train", "calibrate", "test"]
+    assert joined.rows == [0, 1, 2, 4, None]
+    assert [labels.cells(row)["label"] for row in range(5)] == ["tumour", "", "normal", "normal", ""]
+    assert [labels.cells(row)["split"] for row in range(5)] == ["train", "train", "calibrate", "calibrate", "test"]
     assert labels.cells(0)["fold"] == "0"
+
+
+def test_all_images_of_an_item_have_its_label_and_split(tmp_path: Path) -> None:
+    channels = [{"image": [f"{i}_t1.nii", f"{i}_t2.nii"], "label": i % 2} for i in range(2)]
+    content = {"training": channels[:1], "unassigned": channels[1:]}
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    labels = read_labels(tmp_path / "dataset.json", keep_identifiers=True)
+    joined = join_labels(labels, [Named((tmp_path / f"{i}_t{j}.nii",), tmp_path) for i in (0, 1) for j in (1, 2)])
+    assert joined.rows == [0, 1, 2, 3]
+    cells = [labels.cells(row) for row in range(4)]
+    assert [(each["label"], each["split"]) for each in cells] == [("0", "train")] * 2 + [("1", "")] * 2
+    assert cells[2]["patient"] == cells[3]["patient"] != "", "with no split given, they are dealt as one"
+    assert cells[0]["patient"] == ""
+
+
+def test_a_label_that_is_no_number_is_none(tmp_path: Path) -> None:
+    text = '{"training": [{"image": "a", "label": Infinity}, {"image": "b", "label": NaN}, {"image": "c", "label": 1}]}'
+    (tmp_path / "dataset.json").write_text(text)
+    labels = read_labels(tmp_path / "dataset.json")
+    assert [labels.cells(row)["label"] for row in range(3)] == ["", "", "1"]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pandas as pd
@@ -12,12 +13,14 @@ from hypothesis import strategies as st
 from medtl.errors import InputError
 from medtl.scans.labels import (
     Named,
+    bids_subject,
     class_folders,
     join_labels,
     label_of,
     read_labels,
     refuse_alike,
     split_of,
+    uncertain_note,
     unmatched_table,
 )
 from medtl.scans.privacy import keyed_hash
@@ -479,3 +482,220 @@ def test_folders_of_splits_and_sites(
 )
 def test_splits_and_views_alone_are_no_classes(folders: tuple[str, ...]) -> None:
     assert class_folders(tree(*folders)) is None
+
+
+# --- whose row it is, in odd sets ------------------------------------------------------------------------------------
+
+
+def test_two_folders_share_no_row(tmp_path: Path) -> None:
+    """A labels file of one folder, given for two: the other's files of the same names are not its own."""
+    both = [scan(f"{i}.png", root=tmp_path / site) for site in "AB" for i in (1, 2)]
+    text = "file,label\n1.png,benign\n2.png,malignant\n"
+    (tmp_path / "A").mkdir()
+    assert rows(tmp_path / "A", text, both) == [0, 1, None, None]
+    with pytest.raises(InputError, match="matches no scan"):
+        rows(tmp_path, text, both)
+    stems = "file,label\nA/1,benign\nB/1,malignant\n"
+    assert rows(tmp_path, stems, both) == [0, None, 1, None]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    paths=st.sets(st.tuples(st.sampled_from(["/r/A", "/r/B", "/q/A"]), PATHS), min_size=1, max_size=8).map(sorted),
+    depth=st.integers(1, 6),
+    ending=st.sampled_from(["", ".png", ".nii.gz"]),
+)
+def test_no_file_of_several_folders_gets_the_row_of_another(
+    paths: list[tuple[str, tuple[str, ...]]],
+    depth: int,
+    ending: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    scans = [scan("/".join(path) + ".png", root=Path(root)) for root, path in paths]
+    wholes = [Path(root).parts[1:] + path for root, path in paths]
+    cells = ["/".join(whole[-depth:]) + ending for whole in wholes]
+    said = "".join(f"{cell},{number}\n" for number, cell in enumerate(cells))
+    try:
+        found = rows(tmp_path_factory.mktemp("labels"), f"file,age\n{said}", scans)
+    except InputError:
+        found = [None] * len(scans)
+    assert all(row is None or cells[row] == cells[number] for number, row in enumerate(found))
+    given_away = [row for row in found if row is not None]
+    assert len(set(given_away)) == len(given_away), "no row is two files'"
+
+
+def test_slices_with_rows_of_their_own(tmp_path: Path) -> None:
+    series = [scan(*(f"p{p}/IM{i}_{p}.dcm" for i in range(3))) for p in (1, 2)]
+    text = "file,label\nIM0_1.dcm,{}\nIM1_1.dcm,{}\nIM2_1.dcm,{}\nIM1_2.dcm,normal\n"
+    with pytest.raises(InputError, match=r"rows 1 and 2 are of the slices of one series .* 'normal' and 'hemorrhage'"):
+        rows(tmp_path, text.format("normal", "hemorrhage", "hemorrhage"), series)
+    path = labels_file(tmp_path, text.format("normal", "normal", "normal"))
+    joined = join_labels(read_labels(path), series)
+    assert (joined.rows, joined.nameless_rows) == ([0, 3], ())
+    split = "file,label,split\nIM0_1.dcm,normal,train\nIM1_1.dcm,normal,test\n"
+    with pytest.raises(InputError, match="have the splits 'train' and 'test'"):
+        rows(tmp_path, split, series)
+
+
+def test_a_folder_in_which_a_scan_lies_alone(tmp_path: Path) -> None:
+    three = [scan("case1/scan.dcm"), scan("case2/1.dcm"), scan("case2/2.dcm")]
+    assert rows(tmp_path, "file,label\ncase1,x\ncase2,y\n", three) == [0, None, None]
+
+
+def test_the_same_name_with_another_ending(tmp_path: Path) -> None:
+    two = [scan("a.png"), scan("a.tif"), scan("b.png")]
+    assert rows(tmp_path, "file,label\na.png,benign\nb.png,malignant\n", two) == [0, None, 1]
+    assert rows(tmp_path, "file,label\na,benign\nb,malignant\n", two) == [None, None, 1]
+
+
+def test_dots_within_a_name(tmp_path: Path) -> None:
+    files = [scan("P1.left.png"), scan("P1.right.png"), scan("P2.left.nii.gz")]
+    assert rows(tmp_path, "file,label\nP1.left,x\nP1.right,y\nP2.left,z\n", files) == [0, 1, 2]
+    others = [scan("case1.png"), scan("case2.png")]
+    assert rows(tmp_path, "file,label\ncase1.post,malignant\ncase2,benign\n", others) == [None, 1]
+
+
+@pytest.mark.parametrize(("on_disk", "in_table"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_accents_as_a_mac_writes_them(tmp_path: Path, on_disk: str, in_table: str) -> None:
+    def name(form: str, text: str) -> str:
+        return unicodedata.normalize(form, text)  # type: ignore[arg-type]
+
+    scans = [scan(name(on_disk, "é/zdjęcie_ó.png")), scan(name(on_disk, "ü/x.png"))]
+    assert rows(tmp_path, name(in_table, "file,label\nzdjęcie_ó.png,a\nü/x,b\n"), scans) == [0, 1]
+    assert rows(tmp_path, name(in_table, "patient,label\nü,a\né,b\n"), scans) == [1, 0]
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    scans = [scan(b"bad\xff.png".decode("utf-8", "surrogateescape"), scan_id="s1"), scan("a.png")]
+    labels = read_labels(labels_file(tmp_path, "file,label\na.png,x\n"))
+    joined = join_labels(labels, scans)
+    assert joined.rows == [None, 0]
+    assert [row["scan_id"] for row in unmatched_table(labels, scans, joined)] == ["s1"]
+
+
+def test_each_patient_has_the_zeros_of_the_header(tmp_path: Path) -> None:
+    """Rows that are joined by file fill their patient up too, else 7 and 007 would be two."""
+    hashed = [
+        scan(f"{i}.dcm", patient=keyed_hash(name, "P-")) for i, name in enumerate(("007", "007", "0012", "12", "x"))
+    ]
+    labels = read_labels(labels_file(tmp_path, "file,label,patient\n0.dcm,x,7\n1.dcm,x,007\n2.dcm,x,12\n4.dcm,x,5\n"))
+    assert join_labels(labels, hashed).rows == [0, 1, 2, None, 3]
+    assert [labels.cells(row)["patient"] for row in range(4)] == ["007", "007", "12", "5"]
+
+
+def test_a_patient_whose_name_looks_like_a_hash(tmp_path: Path) -> None:
+    name = "P-20231234"
+    hidden = keyed_hash(name, "P-", from_header=True)
+    scans = [scan("a.dcm", patient=hidden), scan("b.dcm", patient=keyed_hash("other", "P-"))]
+    labels = read_labels(labels_file(tmp_path, f"patient,label\n{name},x\n"))
+    assert join_labels(labels, scans).rows == [0, None]
+    assert labels.cells(0)["patient"] == hidden
+    kept = [scan("a.dcm", patient=name)]
+    labels = read_labels(labels_file(tmp_path, f"patient,label\n{name},x\n"), keep_identifiers=True)
+    assert join_labels(labels, kept).rows == [0]
+    assert labels.cells(0)["patient"] == name
+
+
+def test_patients_counted_as_hashes_are_spelt(tmp_path: Path) -> None:
+    names = [f"P-2024{i:04}" for i in range(4)]
+    text = "file,patient,label\n" + "".join(f"{i}.png,{name},x\n" for i, name in enumerate(names))
+    read = [read_labels(labels_file(tmp_path, text)).cells(i)["patient"] for i in range(4)]
+    assert read == [keyed_hash(name, "P-", from_header=True) for name in names]
+    kept = read_labels(labels_file(tmp_path, text), keep_identifiers=True)
+    assert [kept.cells(i)["patient"] for i in range(4)] == names
+    hashes = [keyed_hash(str(i), "P-") for i in range(4)]
+    text = "file,patient,label\n" + "".join(f"{i}.png,{name},x\n" for i, name in enumerate(hashes))
+    assert [read_labels(labels_file(tmp_path, text)).cells(i)["patient"] for i in range(4)] == hashes
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        *("Patient's Name", "Accession No", "Birth Date (patient)", "patient_birth_date", "Date of birth", "DOB"),
+        *("MRN", "Medical record no.", "E-Mail", "Surname", "NHS number", "Referring Physician", "Name", "birthYear"),
+    ],
+)
+def test_columns_about_the_person_under_any_name(tmp_path: Path, column: str) -> None:
+    path = labels_file(tmp_path, f'file,label,"{column}",age\na.png,x,Kowalski Jan,40\n')
+    assert read_labels(path).extra == ("age",)
+    assert "Kowalski Jan" in read_labels(path, keep_identifiers=True).cells(0).values()
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        *(
+            "patient_age",
+            "PatientSex",
+            "birth_weight",
+            "Scanner name",
+            "Class name",
+            "fluid",
+            "headphones",
+            "mobile unit",
+        ),
+        *("study date", "series description", "Patient position", "image_id", "record", "caseload", "dobutamine"),
+    ],
+)
+def test_columns_that_are_about_the_scan_are_kept(tmp_path: Path, column: str) -> None:
+    labels = read_labels(labels_file(tmp_path, f"file,label,{column}\na.png,x,some thing\n"))
+    assert labels.cells(0)[column] == "some thing"
+
+
+@pytest.mark.parametrize(
+    ("column", "prefix"),
+    [
+        *[("PatientID", "P-"), ("Patient ID (old)", "P-"), ("subject", "P-"), ("Hospital No", "P-"), ("case_id", "P-")],
+        *[("StudyInstanceUID", "ST-"), ("SOPInstanceUID", "ST-"), ("Series UID 2", "SE-")],
+    ],
+)
+def test_a_second_column_that_names_the_patient_is_hashed(tmp_path: Path, column: str, prefix: str) -> None:
+    path = labels_file(tmp_path, f"file,label,patient,study,{column}\na.png,x,S1,T1,12345678\n")
+    cells = read_labels(path).cells(0)
+    assert (cells[column], cells["patient"]) == (keyed_hash("12345678", prefix), "S1")
+    assert read_labels(path, keep_identifiers=True).cells(0)[column] == "12345678"
+
+
+@pytest.mark.parametrize("word", ["N.A.", "--", "#N/A", "not available", "Infinity", "(missing)", "."])
+def test_more_words_for_no_label(word: str) -> None:
+    assert label_of(word) == ""
+    assert uncertain_note(word) == ""
+
+
+@pytest.mark.parametrize(
+    "word", ["inconclusive", "not sure", "tbd", "TBD.", "??", "(?)", "benign?", "malignant (?)", "? benign", "not_sure"]
+)
+def test_more_words_of_doubt(word: str) -> None:
+    assert label_of(word) == ""
+    assert uncertain_note(word) == f"uncertain label: {word}"
+
+
+@pytest.mark.parametrize(
+    "word", ["+", "none", "other", "1.5", "borderline", "z?osliwy", "not healthy", "possible cancer"]
+)
+def test_words_that_are_labels(word: str) -> None:
+    assert label_of(word) == word
+
+
+def test_minus_one_beside_one_alone_is_a_class(tmp_path: Path) -> None:
+    read = read_labels(labels_file(tmp_path, "file,label\na,1\nb,-1\nc,1\nd,\n"))
+    assert [read.cells(row)["label"] for row in range(4)] == ["1", "-1", "1", ""]
+    several = read_labels(labels_file(tmp_path, "file,A,B\na,1,-1\nb,-1,-1\nc,1,1\n"), label_column="A,B")
+    assert [several.cells(row)["label"] for row in range(3)] == ["A", "none", "A;B"]
+
+
+@pytest.mark.parametrize(
+    ("file", "subject"),
+    [
+        ("sub-02/ses-1/anat/sub-02_ses-1_T1w.nii.gz", "sub-02"),
+        ("all.zip/bids/sub-AB1/sub-AB1_T1w.nii", "sub-AB1"),
+        ("bids/sub-02/ses-1/anat/renamed.nii.gz", "sub-02"),
+        ("sub-02/anat/renamed.nii.gz", ""),
+        ("sub-02/sub-03_T1w.nii.gz", ""),
+        ("anat/sub-02_T1w.nii.gz", ""),
+    ],
+)
+def test_the_subject_of_bids(tmp_path: Path, file: str, subject: str) -> None:
+    (tmp_path / "bids").mkdir()
+    (tmp_path / "bids" / "dataset_description.json").write_text("{}")
+    assert bids_subject(tmp_path / file) == subject

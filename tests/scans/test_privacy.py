@@ -40,6 +40,16 @@ def test_a_hash_is_not_hashed_again(text: str) -> None:
     assert once == "" if not text else HASHED.fullmatch(once)
 
 
+def test_what_a_header_says_is_never_taken_for_a_hash() -> None:
+    name = "P-20231234"
+    assert keyed_hash(name, "P-") == name
+    hidden = keyed_hash(name, "P-", from_header=True)
+    assert hidden != name
+    assert HASHED.fullmatch(hidden)
+    assert keyed_hash("12345", "P-", from_header=True) == keyed_hash("12345", "P-")
+    assert keyed_hash("", "P-", from_header=True) == ""
+
+
 def test_another_key_gives_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
     one = keyed_hash("12345", "P-")
     monkeypatch.setenv("MEDTL_KEY", "another key")

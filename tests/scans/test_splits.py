@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from medtl.errors import InputError
 from medtl.scans import Manifest, assign_splits, check_leaks, read_scan
-from medtl.scans.duplicates import perceptual_hash
+from medtl.scans.duplicates import group_patients, perceptual_hash
 from medtl.scans.manifest import COLUMNS, SPLITS
 
 ROWS = st.lists(
@@ -163,6 +163,44 @@ def test_a_picture_that_is_nearly_the_same_is_warned_of(capsys: pytest.CaptureFi
     other = manifest([{"path": "/b", "patient": "P-2", "split": "test", "phash": "0" * 63 + "1", "group": "P-2"}])
     check_leaks(one, other)
     assert "P-1 = P-2 in train and test" in capsys.readouterr().err
+
+
+NEAR = ["0" * 64, "0" * 63 + "1", "0" * 63 + "3"]  # hashes of pictures that are nearly the same
+
+
+def test_near_duplicates_of_an_official_split_stay_where_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    """A publisher's split is kept and its scans are no group, since such a pair is not proof; it is warned of once."""
+    rows = [{"phash": phash, "split": split} for phash, split in zip(NEAR, ("train", "test", "train"), strict=True)]
+    indexed = group_patients(manifest(rows), near=True)
+    assert indexed.frame.group.nunique() == 3
+    assert "2 pairs of nearly the same picture stand in different splits, which were given" in capsys.readouterr().err
+    dealt = assign_splits(indexed)
+    assert dealt.frame.split.tolist() == ["train", "test", "train"]
+    check_leaks(dealt)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_a_scan_near_one_of_a_given_split_follows_it(order: tuple[int, ...]) -> None:
+    rows = [{"scan_id": f"s{i}", "phash": phash} for i, phash in enumerate(NEAR)]
+    rows[1]["split"] = "test"
+    m = assign_splits(group_patients(manifest([rows[i] for i in order]), near=True))
+    assert set(m.frame.split) == {"test"}
+    assert m.frame.group.nunique() == 1
+    rows[0]["split"] = "train"
+    torn = assign_splits(group_patients(manifest([rows[i] for i in order]), near=True))
+    assert torn.frame.set_index("scan_id").split.to_dict() == {"s0": "train", "s1": "test", "s2": "test"}
+    check_leaks(torn)
+    freed = [row | {"split": ""} for row in rows]
+    assert assign_splits(manifest(freed)).frame.group.nunique() == 1
+
+
+def test_a_near_duplicate_of_a_patient_whose_other_scan_has_a_split() -> None:
+    rows = [{"patient": "P-1", "split": "test"}, {"patient": "P-1", "phash": NEAR[0]}, {"phash": NEAR[1]}]
+    assert set(assign_splits(manifest(rows)).frame.split) == {"test"}
+    rows += [{"patient": "P-2", "split": "train"}, {"patient": "P-2", "phash": NEAR[2]}]
+    m = assign_splits(manifest(rows))
+    assert m.frame.split.tolist() == ["test", "test", "test", "train", "train"]
 
 
 def test_the_volumes_of_a_file_stay_together_where_no_patient_is_known() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import nibabel
@@ -67,11 +68,46 @@ def test_a_datalist_beside_its_scans_labels_them(tmp_path: Path) -> None:
     assert only.label == "cyst"
 
 
-def test_files_from_all_over_the_disk(tmp_path: Path) -> None:
+def test_only_the_folders_that_a_datalist_names_are_looked_through(tmp_path: Path) -> None:
+    one, other = (pictures(tmp_path / "data" / name, 2, seed) for seed, name in enumerate("ab"))
+    (tmp_path / "data" / "elsewhere").mkdir()
+    broken = tmp_path / "data" / "elsewhere" / "labels.csv"
+    broken.write_text("never read")
+    pictures(tmp_path / "data" / "elsewhere", 1, 9)
+    listed = [{"image": str(one[0]), "label": "cyst"}, {"image": str(other[1]), "label": "tumour"}]
+    (tmp_path / "list.json").write_text(json.dumps({"training": listed[:1], "test": listed[1:]}))
+    m = manifest_of(tmp_path / "list.json")
+    assert [(row.path, row.label, row.split) for row in m] == [
+        (str(one[0]), "cyst", "train"),
+        (str(other[1]), "tumour", "test"),
+    ]
+
+
+def test_a_folder_may_be_the_image(tmp_path: Path) -> None:
+    from pydicom.data import get_testdata_file
+
+    folder = tmp_path / "data" / "series"
+    folder.mkdir(parents=True)
+    shutil.copy(str(get_testdata_file("CT_small.dcm")), folder / "1.dcm")
+    pictures(tmp_path / "data", 2)
+    (tmp_path / "list.json").write_text(json.dumps({"test": [{"image": "data/series", "label": "cyst"}]}))
+    m = manifest_of(tmp_path / "list.json")
+    assert [(row.path, row.label, row.split) for row in m] == [(str(folder / "1.dcm"), "cyst", "test")]
+
+
+def test_what_a_datalist_lists_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = {"training": [{"image": "/one/a.png"}, {"image": "/other/b.png"}]}
     (tmp_path / "dataset.json").write_text(json.dumps(content))
-    with pytest.raises(InputError, match="from all over the disk"):
+    with pytest.raises(InputError, match="none of the 2 images that it lists is there"):
         manifest_of(tmp_path / "dataset.json")
+    (tmp_path / "dataset.json").write_text('{"training": [{"image": ""}]}')
+    with pytest.raises(InputError, match="it lists no image"):
+        manifest_of(tmp_path / "dataset.json")
+    files = pictures(tmp_path, 2)
+    content = {"training": [{"image": files[0].name, "label": "cyst"}, {"image": "gone.png", "label": "cyst"}]}
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    assert len(manifest_of(tmp_path / "dataset.json")) == 1
+    assert "1 of the 2 images that it lists are not there" in capsys.readouterr().err
 
 
 def test_labels_in_json_are_no_manifest(tmp_path: Path) -> None:
