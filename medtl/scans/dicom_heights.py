@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -48,8 +49,16 @@ class Heights:
         return max(Counter(map(self.place, planes)).values())
 
     def whole(self, planes: Sequence[Plane]) -> bool:
-        """Whether slices make one stack without fault: one a place, two or more of them, evenly spaced."""
+        """Whether slices make one stack: one a place, two or more of them, evenly spaced (the gantry may be tilted)."""
         places = self.places(planes)
         if len(places) < 2 or len(places) < len(planes):
             return False
-        return not slice_stack([place[0] for place in places], self.axis, "", "error", "", "").problem
+        return math.isfinite(slice_stack([place[0] for place in places], self.axis, "", "keep", "", "").spacing[0])
+
+    def overlap(self, parts: Iterable[Sequence[Plane]]) -> bool:
+        """Whether each of several stacks reaches into another one."""
+        spans = [(min(places), max(places)) for places in (list(map(self.place, part)) for part in parts)]
+        return all(
+            any(low < other[1] and other[0] < high for other in spans[:k] + spans[k + 1 :])
+            for k, (low, high) in enumerate(spans)
+        )

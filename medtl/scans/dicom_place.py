@@ -255,6 +255,8 @@ def numbers(elements: Any, keyword: str, count: int) -> tuple[float, ...] | None
     """The `count` finite numbers of a header field, or None where they are not all there."""
     try:
         value = elements.get(keyword)
+        if type(value) is list:  # of `Elements`
+            return tuple(value) if len(value) == count and math.isfinite(sum(value)) else None
         if value is None or isinstance(value, (str, bytes)) or not hasattr(value, "__len__"):
             result: tuple[float, ...] = () if value is None or value == "" else (float(value),)
         else:
@@ -398,7 +400,7 @@ def _magnetic_kind(elements: Any) -> Kind:
             along = _private_numbers(elements, 0x0019, at + 0x0E) if b_value > 0 else ()
             gradient = along if len(along) == 3 else ()
     elif maker.startswith("PHILIPS") and b_value < 0:
-        at = private_block(elements, 0x2001, "PHILIPS IMAGING DD 001")
+        at = private_block(elements, 0x2001, "Philips Imaging DD 001")
         if at:
             b_value = _private_numbers(elements, 0x2001, at + 0x03)[0]
     if b_value > 0 and not gradient:
@@ -420,17 +422,19 @@ def _magnetic_kind(elements: Any) -> Kind:
 def private_block(elements: Any, group: int, creator: str) -> int:
     """Where a maker's private fields begin in a group: 0x1000, 0x1100 ...; 0 where they are not there.
 
-    `creator`: the maker's name for them, in capitals.
+    `creator`: the maker's name for them; capitals do not count.
     """
     for block in BLOCKS:
         value = elements.get((group, block))
-        if value is None:
-            continue
-        value = getattr(value, "value", value)  # pydicom gives the element
-        name = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
-        if name.strip(" \x00").upper() == creator:
+        if value == creator or (value is not None and _same_name(value, creator)):
             return block * 0x100
     return 0
+
+
+def _same_name(value: Any, creator: str) -> bool:
+    value = getattr(value, "value", value)  # pydicom gives the element
+    name = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
+    return name.strip(" \x00").upper() == creator.upper()
 
 
 def private(elements: Any, group: int, element: int) -> Any:
@@ -443,6 +447,8 @@ def _private_numbers(elements: Any, group: int, element: int) -> tuple[float, ..
     """A maker's numbers, also where an export forgot what type they are; (-1,) where there are none."""
     try:
         value = private(elements, group, element)
+        if type(value) is int:
+            return (float(value),)
         if isinstance(value, bytes):
             if len(value) == 24 and value.strip(b"0123456789.+-eE \\\x00"):
                 return struct.unpack("<3d", value)
@@ -460,12 +466,14 @@ def number(elements: Any, keyword: str, default: float) -> float:
     """The first finite number of a field; `default` where there is none."""
     try:
         value = elements.get(keyword)
-        if value is None or value == "":
+        if value is None:
             return default
         if type(value) is float:
-            return value if value - value == 0 else default
+            return value if value - value == 0 else default  # neither nan nor infinite
         if type(value) is int:
             return float(value)
+        if value == "":
+            return default
         if not isinstance(value, (float, int, str)):
             value = value[0] if len(value) else default
         number = float(value)

@@ -36,7 +36,7 @@ def time_points(planes: list[Plane], heights: Heights, most: int) -> tuple[Volum
         if UNSAID in values:
             continue
         volumes = [values[value] for value in sorted(values)]
-        if number == ACQUISITION and all(len(volume) >= FEWEST and heights.whole(volume) for volume in volumes):
+        if number == ACQUISITION and deal.lengths_differ(volumes):
             return volumes, planes[0].modality != "MR" or len(volumes) > most
         if deal.whole(volumes, cut_off=number == POSITION):
             return volumes, False
@@ -62,6 +62,11 @@ class _Deal:
         if len(volumes) != self.most or any(fill != len(own) for fill, own in zip(filled, volumes, strict=True)):
             return False
         return cut_off or sum(fill < len(self.places) for fill in filled) <= (1 if self.most > 2 else 0)
+
+    def lengths_differ(self, volumes: Sequence[list[Plane]]) -> bool:
+        """Whether they are volumes that each have places of their own, and some in common with others."""
+        alone = all(len(own) >= FEWEST and self.heights.most(own) == 1 for own in volumes)
+        return alone and self.heights.overlap(volumes)
 
     def by_instance_number(self) -> Volumes | None:
         """By instance numbers that run in an order, or begin to count anew at each place."""

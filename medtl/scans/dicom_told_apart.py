@@ -7,6 +7,7 @@ tells them apart they are refused: two volumes are never mixed.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
@@ -99,10 +100,11 @@ def _one_of_several(planes: list[Plane], heights: Heights, expected: list[int]) 
 
 
 def _between_each_other(planes: list[Plane], heights: Heights) -> list[Named] | None:
-    """Whole stacks of which one has its slices between those of another, or None.
+    """Stacks of which one has its slices between those of another, or None.
 
-    Told by a fact that each of them has throughout, and by their numbers: a stack's own slices (the even ones, say, of
-    an interleaved scan) are numbered among one another, or fill a part of it each.
+    Told by a fact that each of them has throughout, and by their numbers: the parts of one stack (the even slices, say)
+    are numbered among one another, or lie above one another. What makes a whole stack together is dealt into whole
+    stacks only.
     """
     if len(planes) < 2 * FEWEST:
         return None
@@ -111,11 +113,13 @@ def _between_each_other(planes: list[Plane], heights: Heights) -> list[Named] | 
         if len(parts) < 2 or min(len(part) for _, part in parts) < FEWEST:
             continue
         alone = [part for _, part in parts]
-        if not _numbered_apart(alone) or not _overlap(alone, heights):
+        if not _numbered_apart(alone) or not heights.overlap(alone):
             continue
-        if attribute is _by_acquisition and _interleaved(planes, heights):
+        if attribute is _by_acquisition and _interleaved(alone, heights):
             continue
-        if all(heights.whole(part) or _between_each_other(part, heights) for part in alone):
+        if all(heights.whole(part) or _between_each_other(part, heights) for part in alone) or not heights.whole(
+            planes
+        ):
             return parts
     return None
 
@@ -131,19 +135,16 @@ def _numbered_apart(parts: list[list[Plane]]) -> bool:
     return all(2 * sum(often[number] > 1 for number in own) >= len(own) for own in sorted(numbers, key=len)[:-1])
 
 
-def _overlap(parts: list[list[Plane]], heights: Heights) -> bool:
-    """Whether any of them begins within another."""
-    spans = sorted((min(map(heights.place, part)), max(map(heights.place, part))) for part in parts)
-    return any(after[0] < before[1] for before, after in pairwise(spans))
-
-
-def _interleaved(planes: list[Plane], heights: Heights) -> bool:
+def _interleaved(parts: list[list[Plane]], heights: Heights) -> bool:
     """Whether they are one MR stack, scanned in turns so that no slice disturbs the next: none lies in another."""
-    if planes[0].modality != "MR" or not heights.whole(planes):
+    first = parts[0]
+    if first[0].modality != "MR":
         return False
-    places = sorted(set(map(heights.place, planes)))
-    step = (heights.values[places[-1]] - heights.values[places[0]]) / (len(places) - 1)
-    return not planes[0].thickness > step * 1.01
+    taken = [heights.values[place] for place in sorted(heights.place(plane) for part in parts for plane in part)]
+    nearest = min(above - below for below, above in pairwise(taken))
+    own = sorted(heights.values[heights.place(plane)] for plane in first)
+    thick = first[0].thickness if math.isfinite(first[0].thickness) else (own[1] - own[0]) / len(parts)
+    return nearest > 0.99 * thick
 
 
 def _attributes(planes: list[Plane]) -> Sequence[Callable[[list[Plane], Heights], list[Named]]]:

@@ -355,16 +355,53 @@ def test_acquisitions_of_different_length(phantom: Phantom, save: Save) -> None:
         read_dicom(files)  # which cover different slices
 
 
-def test_one_acquisition_lacks_a_slice(phantom: Phantom, save: Save) -> None:
-    """Refused, and what is kept is one acquisition: no slice of the other stands in for the one that is missing."""
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+def test_one_acquisition_lacks_a_slice(phantom: Phantom, modality: str) -> None:
     datasets = [
-        *phantom.stack(8, AcquisitionNumber=1)[:5],
-        *phantom.stack(8, AcquisitionNumber=1)[6:],
-        *phantom.stack(8, AcquisitionNumber=2, first=9, add=100.0),
+        *phantom.stack(8, AcquisitionNumber=1, modality=modality),
+        *phantom.stack(8, AcquisitionNumber=2, modality=modality, first=9),
+    ]
+    del datasets[5]
+    first, second = sorted(stacks_of(datasets), key=lambda stack: len(stack.planes))
+    assert first.problem.startswith("slice 6 of 8 is missing") and not second.problem
+    assert sorted(files_of([first, second])) == [list(range(7)), list(range(7, 15))]
+
+
+def test_what_is_kept_is_of_one_acquisition_where_one_covers_every_place(phantom: Phantom, save: Save) -> None:
+    """A scan broken off after two slices and begun anew: none of these two stands among those of the whole one."""
+    datasets = [*phantom.stack(2, AcquisitionNumber=1), *phantom.stack(8, AcquisitionNumber=2, first=3, add=100.0)]
+    (stack,) = stacks_of(datasets)
+    assert stack.problem.startswith("slices 1 to 2 of 8 are there more than once")
+    phantom.assert_true(read_dicom(save(datasets), on_gap="keep"), 100.0)
+
+
+def test_one_rotation_done_twice_does_not_tear_the_others(phantom: Phantom) -> None:
+    datasets = [
+        dataset
+        for rotation, k in enumerate((0, 1, 1, 2, 3))
+        for dataset in phantom.stack(
+            4, position=(-8, -6, 12.0 * k), AcquisitionNumber=rotation + 1, first=1 + 4 * rotation
+        )
     ]
     (stack,) = stacks_of(datasets)
-    assert "there more than once" in stack.problem
-    phantom.assert_true(read_dicom(save(datasets), on_gap="keep"), 100.0)
+    assert stack.problem.startswith("slices 5 to 8 of 16 are there more than once")
+
+
+@pytest.mark.parametrize("short", [False, True])
+def test_acquisitions_with_a_tilted_gantry(phantom: Phantom, short: bool) -> None:
+    fields = {"step": (0, 0, 4.0), "orientation": TILTED}
+    datasets = [
+        *phantom.stack(8, AcquisitionNumber=1, **fields),
+        *phantom.stack(8 - 3 * short, AcquisitionNumber=2, first=9, **fields),
+    ]
+    stacks = stacks_of(datasets)
+    assert [len(stack.planes) for stack in stacks] == [8, 8 - 3 * short]
+    assert all("gantry was tilted" in stack.problem for stack in stacks)
+    apart = [
+        *phantom.stack(8, KVP=80, **fields),
+        *phantom.stack(8, position=(-8, -6, 2.0), KVP=140, first=9, **fields),
+    ]
+    assert files_of(stacks_of(apart)) == [list(range(8)), list(range(8, 16))]
 
 
 def test_one_reconstruction_lacks_a_slice(phantom: Phantom) -> None:
@@ -456,14 +493,29 @@ def test_no_fact_tears_slices_that_do_not_lie_between_each_other(phantom: Phanto
     assert len(stack.planes) == 12 and stack.problem == stack.name == ""
 
 
-def test_mr_slices_scanned_in_turns_are_one_stack_however_numbered(phantom: Phantom) -> None:
+@pytest.mark.parametrize("thickness", [2.5, 2.0, None])
+def test_mr_slices_scanned_in_turns_are_one_stack_however_numbered(phantom: Phantom, thickness: float | None) -> None:
     """Every second slice first, then those between, each turn an acquisition and a run of numbers."""
-    fields = {"modality": "MR", "SliceThickness": 2.5}
+    fields = {"modality": "MR", "SliceThickness": thickness}
     datasets = [
         *phantom.stack(6, (0, 0, 5.0), AcquisitionNumber=1, **fields),
         *phantom.stack(6, (0, 0, 5.0), position=(-8, -6, 2.5), first=7, AcquisitionNumber=2, **fields),
     ]
     assert names(datasets) == [""]
+    for lost in (4, 10):
+        (stack,) = stacks_of(datasets[:lost] + datasets[lost + 1 :])
+        assert "is missing" in stack.problem
+
+
+def test_thin_slices_of_which_one_is_missing_are_not_filled_from_the_thick_ones(phantom: Phantom, save: Save) -> None:
+    thin, thick = (
+        phantom.stack(20, (0, 0, 1.0), SliceThickness=1.0),
+        phantom.stack(4, (0, 0, 5.0), position=(-8, -6, 2.5), first=21, add=100.0, SliceThickness=5.0),
+    )
+    datasets = [*thin[:9], *thin[10:], *thick]
+    first, second = stacks_of(datasets)
+    assert first.problem.startswith("slice 10 of 20 is missing") and not second.problem
+    phantom.assert_true(read_dicom(save(datasets), volume=0, on_gap="resample"))
 
 
 def test_across_midnight(phantom: Phantom) -> None:
