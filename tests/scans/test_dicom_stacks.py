@@ -778,6 +778,7 @@ def _rotation(angles: tuple[float, float, float]) -> np.ndarray:
     distance=st.floats(0.5, 9),
     shuffle=st.randoms(use_true_random=False),
     field=st.sampled_from(["TemporalPositionIdentifier", "AcquisitionNumber", "TriggerTime", None]),
+    numbered=st.sampled_from(["in blocks", "anew", "by chance"]),
 )
 def test_any_series_is_split_alike_in_any_order_of_its_files(
     phantom: Phantom,
@@ -788,7 +789,9 @@ def test_any_series_is_split_alike_in_any_order_of_its_files(
     distance: float,
     shuffle: Any,
     field: str | None,
+    numbered: str,
 ) -> None:
+    """Where a field tells the times, whatever the instance numbers are; by these, where they run in blocks."""
     row, column, normal = _rotation(angles).T
     datasets = [
         phantom.dataset(
@@ -805,12 +808,17 @@ def test_any_series_is_split_alike_in_any_order_of_its_files(
         for time in range(times)
         for k in range(slices)
     ]
+    true = {dataset.SOPInstanceUID: place for place, dataset in enumerate(datasets)}
+    if field and numbered != "in blocks":
+        for place, dataset in enumerate(datasets):
+            dataset.InstanceNumber = 1 + place % slices if numbered == "anew" else shuffle.randint(1, len(datasets))
     shuffle.shuffle(datasets)
     stacks = stacks_of(datasets)
     assert len(stacks) == echoes * times
     for number, stack in enumerate(stacks):
         assert not stack.problem
-        assert numbers(stack) == list(range(1 + number * slices, 1 + (number + 1) * slices))
+        held = [true[datasets[plane.file].SOPInstanceUID] for plane in stack.planes]
+        assert held == list(range(number * slices, (number + 1) * slices))
         np.testing.assert_allclose(
             stack.affine[:3, 0] * [-1, -1, 1], normal * (distance if slices > 1 else 1), atol=1e-4
         )
