@@ -31,13 +31,16 @@ def time_points(planes: list[Plane], heights: Heights, most: int) -> tuple[Volum
         the volumes; whether each has places of its own (CT acquisitions of different length, stations of an MR).
     """
     deal = _Deal(planes, heights, most)
+    lengths = None
     for number in range(min(len(plane.times) for plane in planes)):
         values = grouped(planes, _time(number))
         if UNSAID in values:
             continue
         volumes = [values[value] for value in sorted(values)]
         if number == ACQUISITION and deal.lengths_differ(volumes):
-            return volumes, planes[0].modality != "MR" or len(volumes) > most
+            lengths = volumes, planes[0].modality != "MR" or len(volumes) > most
+            if not deal.even:
+                return lengths
         if deal.whole(volumes, cut_off=number == POSITION):
             return volumes, False
     files = grouped(planes, lambda plane: (plane.order, plane.copy, plane.file))
@@ -45,7 +48,7 @@ def time_points(planes: list[Plane], heights: Heights, most: int) -> tuple[Volum
     if deal.whole(volumes, cut_off=False):
         return deal.in_time(volumes), False
     found = deal.by_instance_number() or deal.by_rising_times()
-    return None if found is None else (found, False)
+    return lengths if found is None else (found, False)
 
 
 class _Deal:

@@ -387,6 +387,22 @@ def test_one_rotation_done_twice_does_not_tear_the_others(phantom: Phantom) -> N
     assert stack.problem.startswith("slices 5 to 8 of 16 are there more than once")
 
 
+def test_a_volume_scanned_in_two_acquisitions_again_and_again(phantom: Phantom) -> None:
+    """The table goes to and fro: each time point is an acquisition of the lower half and one of the upper."""
+    datasets = []
+    for time in range(4):
+        for number in range(10):
+            k = 9 - number if time % 2 else number
+            datasets.append(
+                phantom.dataset(
+                    (0, 0, 5.0 * k), number=1 + 10 * time + number, AcquisitionNumber=1 + 2 * time + number // 5
+                )
+            )
+    stacks = stacks_of(datasets)
+    assert [{file // 10 for file in files} for files in files_of(stacks)] == [{0}, {1}, {2}, {3}]
+    assert all(len(stack.planes) == 10 and not stack.problem for stack in stacks)
+
+
 @pytest.mark.parametrize("short", [False, True])
 def test_acquisitions_with_a_tilted_gantry(phantom: Phantom, short: bool) -> None:
     fields = {"step": (0, 0, 4.0), "orientation": TILTED}
@@ -845,7 +861,10 @@ ANY_PLANE = st.builds(
         echo=st.sampled_from([-1.0, 2.0, 2.01, 4.0]),
         b_value=st.sampled_from([-1.0, 0.0, 1000.0]),
         direction=st.sampled_from([(), (1.0, 0, 0), (0, 1.0, 0)]),
+        window=st.just(-1.0),
         echo_number=st.sampled_from([-1.0, 1.0, 2.0]),
+        inversion=st.sampled_from([-1.0, 100.0]),
+        flip=st.sampled_from([-1.0, 5.0, 15.0]),
         kernel=st.sampled_from(["", "B30f", "B70f"]),
         voltage=st.sampled_from([-1.0, 80.0, 140.0]),
         phase=st.sampled_from([-1.0, 0.0, 400.0]),
