@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from collections import defaultdict
@@ -12,14 +11,13 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from medtl.scans.places import relative_to
 from medtl.scans.privacy import HASHED, keyed_hash
 
 PREFIXES = {"patient": "P-", "study": "ST-", "series": "SE-"}
-ENDING = re.compile(
-    r"(?<=[^/])(\.(png|jpe?g|jpe|jp2|j2k|jpx|tiff?|bmp|gif|webp|pgm|ppm|dcm|dicom|dic|ima|acr|nii|nrrd|nhdr|mha|mhd|hdr|img"
-    r"|raw|npy|npz|h5|mgz|mnc|zip|svs))?(\.gz)?$",
-    re.IGNORECASE,
-)
+ENDINGS = {"png", "jpg", "jpeg", "jpe", "jp2", "j2k", "jpx", "tif", "tiff", "bmp", "gif", "webp", "pgm", "ppm", "svs"}
+ENDINGS |= {"dcm", "dicom", "dic", "ima", "acr", "nii", "nrrd", "nhdr", "mha", "mhd", "hdr", "img", "raw", "mgz", "mnc"}
+ENDINGS |= {"npy", "npz", "h5", "zip"}
 SUBJECT = re.compile(r"sub-[A-Za-z0-9]+")  # BIDS
 DEEPEST = 8  # folders of a file's name that are compared, where it is not known from which folder on it is written
 LONGEST_NUMBER = 12  # digits to which a patient's number is filled up with zeros, which a spreadsheet takes away
@@ -77,10 +75,11 @@ def rows_by_file(cells: Sequence[str], scans: Sequence[Named], beside: Path) -> 
     """
     cells = [clean(cell) for cell in cells]
     bases = {part for cell in cells for part in (_base(cell), _stem(_base(cell)))}
-    places = [Place(i, file) for i, scan in enumerate(scans) for file in scan.files if _may_be(file.name, bases)]
-    places += [Place(i, folder, True) for i, folder in _folders_of_series(scans) if _may_be(folder.name, bases)]
+    places = [Place(i, str(file)) for i, scan in enumerate(scans) for file in scan.files if _may_be(file.name, bases)]
+    places += [Place(i, str(folder), True) for i, folder in _folders_of_series(scans) if _may_be(folder.name, bases)]
     found, meant = _search(cells, scans, places, beside, ENDS)
-    alone = [Place(i, folder, True) for i, folder in _folders_of_one(scans) if not found[i] and folder.name in bases]
+    left = [(i, folder) for i, folder in _folders_of_one(scans) if not found[i]]
+    alone = [Place(i, str(folder), True) for i, folder in left if clean(folder.name) in bases]
     if alone:  # a name that means a file somewhere means no folder
         free = ["" if cell in meant else cell for cell in cells]
         more, _ = _search(free, scans, alone, beside, ENDS[:1])
@@ -92,7 +91,7 @@ class Place(NamedTuple):
     """A name that a labels file may know a scan by: the scan's number, a file or folder of it, and which of the two."""
 
     scan: int
-    path: Path
+    path: str
     is_folder: bool = False
 
 
@@ -100,9 +99,11 @@ def _search(
     cells: Sequence[str], scans: Sequence[Named], places: Sequence[Place], beside: Path, ends: Sequence[Ends]
 ) -> tuple[list[set[int]], set[str]]:
     """The rows of each scan, and the cells that fit a file at all, be it several scans'."""
-    absolute = [[clean(place.path.as_posix())] for place in places]
-    exact = [[*names, clean(os.path.relpath(at.path, beside))] for names, at in zip(absolute, places, strict=True)]
-    in_root = [_names(place.path, scans[place.scan].root) for place in places]
+    absolute = [[clean(place.path)] for place in places]
+    relative = relative_to(beside)
+    exact = [[*names, clean(relative(place.path))] for names, place in zip(absolute, places, strict=True)]
+    roots = cache(lambda root: (f"{clean(str(root)).rstrip('/')}/", clean(root.name)))
+    in_root = [_below(names[0], *roots(scans[place.scan].root)) for names, place in zip(absolute, places, strict=True)]
     deepest = min(max((cell.count("/") + 1 for cell in cells), default=0), DEEPEST)
     levels: list[list[tuple[list[list[str]], Callable[[str], str]]]] = [[(exact, str), (in_root, str)]]
     levels += [[(absolute, _tail(depth))] for depth in range(deepest, 0, -1)]
@@ -118,10 +119,13 @@ def _search(
         for of_cell, of_place in ends:
             for names, part in level:
                 rows = rows_of_one_name([part(cell) for cell in cells], of_cell, cells)
+                rows = {key: row for key, row in rows.items() if row not in rows_found}
+                if not rows or not open_to:
+                    continue
                 keys = [{key for name in mine if (key := of_place(part(name))) in rows} for mine in names]
                 meant |= {cells[rows[key]] for mine in keys for key in mine}
                 free = set(rows) - _shared(keys, places)
-                new = {k: mine for k in open_to if (mine := {rows[key] for key in keys[k] & free} - rows_found)}
+                new = {k: {rows[key] for key in keys[k] & free} for k in open_to if not free.isdisjoint(keys[k])}
                 for k, mine in new.items():
                     (of_folders if places[k].is_folder else of_files)[places[k].scan] |= mine
                     rows_found |= mine
@@ -243,8 +247,9 @@ def clean(name: str) -> str:
 
     A Mac writes "é" as two, an "e" and its accent.
     """
-    name = unicodedata.normalize("NFC", name.strip().replace("\\", "/"))
-    return re.sub(r"^(\./)+", "", name)
+    name = name.strip().replace("\\", "/")
+    name = name if name.isascii() else unicodedata.normalize("NFC", name)
+    return re.sub(r"^(\./)+", "", name) if name.startswith("./") else name
 
 
 def _shared(keys: Sequence[set[str]], places: Sequence[Place]) -> set[str]:
@@ -287,14 +292,18 @@ def _may_be(name: str, bases: set[str]) -> bool:
     return name in bases or _stem(name) in bases
 
 
-def _names(file: Path, root: Path) -> list[str]:
-    """A file's names relative to the indexed folder and to the one above it; none of a file that was given itself."""
-    return [] if file == root else [clean(below(file, root)), clean(f"{root.name}/{below(file, root)}")]
+def _below(name: str, root: str, called: str) -> list[str]:
+    """A file's names relative to the indexed folder, which is `called` so, and to the one above it; none of itself."""
+    if not name.startswith(root):
+        return []
+    return [name[len(root) :], f"{called}/{name[len(root) :]}"]
 
 
 def _stem(name: str) -> str:
     """Without the ending that says what kind of scan it is; any other is part of the name (`P1.left`)."""
-    return ENDING.sub("", name)
+    name = name[:-3] if name[-3:].lower() == ".gz" else name
+    bare, _, ending = name.rpartition(".")
+    return bare if ending.lower() in ENDINGS and bare and not bare.endswith("/") else name
 
 
 def _base(name: str) -> str:

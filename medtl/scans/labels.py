@@ -14,7 +14,7 @@ import pandas as pd
 
 from medtl.errors import InputError
 from medtl.progress import say
-from medtl.scans.class_folders import class_folders
+from medtl.scans.class_folders import FOLDER, class_folders
 from medtl.scans.joining import (
     PREFIXES,
     Joined,
@@ -183,6 +183,8 @@ def _choose_label(
         if not fits:
             near = difflib.get_close_matches(name, there, n=1)
             hint = f'did you mean "{near[0]}"?' if near else f"it has {', '.join(there)}"
+            if name == FOLDER:
+                hint = f"folders' names are labels only where no labels file is: move it out of there, or {hint}"
             raise InputError(f'{path} has no column "{name}" for --label-column; {hint}')
         columns.append(fits[0])
     taken = {roles[role]: role for role in NAMES if role in roles}

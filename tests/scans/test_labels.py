@@ -337,6 +337,8 @@ def test_the_column_of_the_label_is_chosen(tmp_path: Path, capsys: pytest.Captur
         read_labels(path, label_column="tumor type")
     with pytest.raises(InputError, match='"file" names the file, it is no label'):
         read_labels(path, label_column="file")
+    with pytest.raises(InputError, match="folders' names are labels only where no labels file is"):
+        read_labels(path, label_column="folder")
 
 
 def test_the_chosen_column_comes_before_one_called_label(tmp_path: Path) -> None:
