@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -22,6 +23,7 @@ from medtl.reports.thumbnails import as_jpeg, thumbnail
 from medtl.scans.manifest import Manifest, Row
 from medtl.scans.privacy import HASHED
 from medtl.scans.read import how_to_read, read_scan
+from medtl.scans.source import size_of
 from medtl.scans.work import in_parallel
 
 MOST_SITES = 8  # whose labels are looked at one by one
@@ -163,7 +165,7 @@ def draw(job: Job) -> Tile:
         else:
             file = job.files[0]
             scan = read_scan(job.files, job.volume, job.on_gap)
-        features = features_of(scan, _size_of(file) // (1 if many else job.sharing))
+        features = features_of(scan, size_of(file) // (1 if many else job.sharing))
         if many:
             features["slices"] *= len(job.files)
         return Tile(as_jpeg(thumbnail(scan)), features)
@@ -171,17 +173,6 @@ def draw(job: Job) -> Tile:
         return Tile(reason=str(error))
     except IndexError:
         return Tile(reason="no file is known for this scan: index the folder again")
-
-
-def _size_of(file: Path) -> int:
-    """Bytes as they lie on disk, or unpacked in a zip archive."""
-    try:
-        return file.stat().st_size
-    except OSError:
-        from medtl.scans.source import open_scan
-
-        with open_scan(file, unpack=False) as stream:
-            return stream.seek(0, 2)
 
 
 # --- what gives labels away ----------------------------------------------------------------------------------------
@@ -194,16 +185,16 @@ def _shortcuts(manifest: Manifest, tiles: Sequence[Tile]) -> list[Told]:
     frame = manifest.frame.iloc[drawn]
     site, label, group = frame.site.to_numpy(str), frame.label.to_numpy(str), manifest.groups[drawn]
     sites = sorted(set(site))
-    told = []
-    if len(sites) > 1:
-        told.append(Told("the site", tuple(find_shortcuts(table, FEATURES, site, group))))
+    everywhere = np.full(len(site), True)
+    asked = [("the site", site, everywhere)] if len(sites) > 1 else []
     if 1 < len(sites) <= MOST_SITES:
-        for name in sites:
-            mine = site == name
-            rows = find_shortcuts(table[mine], FEATURES, label[mine], group[mine])
-            told.append(Told(f"the label at {name}", tuple(rows)))
+        asked += [(f"the label at {name}", label, site == name) for name in sites]
     else:
-        told.append(Told("the label", tuple(find_shortcuts(table, FEATURES, label, group))))
+        asked.append(("the label", label, everywhere))
+    told = [
+        Told(name, tuple(find_shortcuts(table[mine], FEATURES, target[mine], group[mine], targets=len(asked))))
+        for name, target, mine in asked
+    ]
     return [each for each in told if each.rows]
 
 

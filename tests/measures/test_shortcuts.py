@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medtl.measures.shortcuts import FEATURES, MOST, TOGETHER, features_of, find_shortcuts, table_of
+from medtl.measures.shortcuts import FEATURES, MOST, TOGETHER, _enough, features_of, find_shortcuts, table_of
 from medtl.scans import Scan
 
 
@@ -40,14 +40,58 @@ def test_permuted_labels_are_not_warned_of():
         rows = find_shortcuts(table, NAMES, [shuffled[each] for each in group], group)
         warned += any(row.warn for row in rows)
         assert 0.25 < rows[0].auroc < 0.75
-    assert warned <= 2
+    assert warned <= 1
+
+
+def null(seed: int, patients: int = 20, scans: int = 10) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """All features tell the patient, none tells anything of the label, of which every patient has one."""
+    random = np.random.default_rng(seed)
+    group = np.repeat(np.arange(patients), scans)
+    label = random.permutation(np.repeat(["sick", "well"], patients // 2))[group]
+    table = random.normal(size=(patients, len(FEATURES)))[group] + 0.1 * random.normal(size=(len(group), len(FEATURES)))
+    return table, label, group.astype(str)
+
+
+def test_twenty_patients_with_ten_scans_each_are_not_two_hundred():
+    """Of these ten reports three warned while scans of a patient were taken for several."""
+    reports = [find_shortcuts(null(seed)[0], FEATURES, *null(seed)[1:]) for seed in range(10)]
+    assert sum(any(row.warn for row in rows) for rows in reports) <= 1
+    found = [row for rows in reports for row in rows]
+    assert len(found) == 140 and max(row.auroc for row in found) > 0.8
+    assert np.mean([row.low <= 0.5 <= row.high for row in found]) >= 0.92
+
+
+def test_a_perfect_shortcut_is_found_in_twenty_patients_whatever_else_was_tried():
+    table, label, group = null(0)
+    table[:, 4] = 100 * (label == "sick") + table[:, 4]
+    for targets in (1, 9):
+        warned = [row.name for row in find_shortcuts(table, FEATURES, label, group, targets=targets) if row.warn]
+        assert warned == [TOGETHER, FEATURES[4]]
+
+
+def test_the_more_targets_are_tried_the_further_it_must_stand_out():
+    table, label, group = cohort(0, patients=26, tells=3.0)
+    warned = [find_shortcuts(table[:, :1], NAMES[:1], label, group, targets=targets)[1].warn for targets in (1, 1000)]
+    assert warned == [True, False]
+
+
+def test_a_patient_counts_once_however_many_scans_there_are():
+    """One patient of 2,000 scans goes against the rule that all others keep."""
+    table, label, group = cohort(0, tells=9.0)
+    odd = np.flatnonzero(label == "well")[0]
+    many = np.concatenate([np.arange(len(label)), np.full(2000, odd)])
+    table[odd, 0] = 9.0
+    size, known = table[many, :1], find_shortcuts(table[:, :1], NAMES[:1], label, group)[1].auroc
+    found = find_shortcuts(size, NAMES[:1], label[many], group[many])[1]
+    assert found.scans == len(many) and abs(found.auroc - known) < 0.05 and found.warn
 
 
 def test_a_perfect_shortcut_has_an_auroc_of_one():
     _, label, group = cohort(0)
     table = np.column_stack([label == "sick", np.zeros(len(label))]).astype(float)
     rows = find_shortcuts(table, ("rows", "columns"), label, group)
-    assert [(row.name, row.auroc, row.low) for row in rows] == [(TOGETHER, 1.0, 1.0), ("rows", 1.0, 1.0)]
+    assert [(row.name, row.auroc, row.high) for row in rows] == [(TOGETHER, 1.0, 1.0), ("rows", 1.0, 1.0)]
+    assert all(0.9 < row.low < 1 and row.warn for row in rows)
 
 
 def test_what_tells_the_patient_only_is_none():
@@ -101,6 +145,29 @@ def test_of_very_many_scans_some_patients_are_drawn():
     table, label, group = cohort(0, patients=MOST, tells=3.0)
     rows = find_shortcuts(table, NAMES, label, group)
     assert MOST - 2 <= rows[0].scans <= MOST and rows[0].warn
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_huge_patient_leaves_the_others_in(seed: int):
+    group = np.repeat([f"{i}" for i in range(41)], [6000, *[20] * 40])
+    number = group.astype(int)
+    rows = find_shortcuts(number[:, None] % 2.0, ("rows",), np.where(number % 2, "a", "b"), group, seed)
+    assert rows[0].scans == 800 and rows[0].warn
+    lesser = np.repeat([f"{i}" for i in range(41)], [4900, *[20] * 40])
+    number = lesser.astype(int)
+    rows = find_shortcuts(number[:, None] % 2.0, ("rows",), np.where(number % 2, "a", "b"), lesser, seed)
+    assert rows[0].scans >= 400 and rows[0].warn
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_rare_class_is_whole_or_not_there_among_very_many_scans(seed: int):
+    label = np.array(["a", "b"])[np.arange(4 * MOST) % 2].astype(object)
+    label[::2000] = "rare"  # ten patients
+    group = np.arange(len(label))
+    kept = label[_enough(label.astype(str), group, seed)]
+    assert len(kept) == MOST and (kept == "rare").sum() == 10
+    group[::2000] = 0  # one
+    assert set(label[_enough(label.astype(str), group, seed)]) == {"a", "b"}
 
 
 def test_features_are_what_they_are_called():

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 
@@ -21,6 +22,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from medtl.errors import ScanError
+from medtl.scans.arrays import array_rows
 from medtl.scans.dicom_header import read_header
 from medtl.scans.read import read_scan
 
@@ -83,6 +85,37 @@ def test_damage_gives_a_scan_or_one_sentence(
     suffix, whole = sound[which % len(sound)]
     said = outcome(fuzz_reading.damaged(whole, Random(seed)), suffix, tmp_path_factory.getbasetemp())
     assert said == "read" or (10 < len(said) < 200 and "\n" not in said and "Traceback" not in said)
+
+
+_sound = lru_cache(fuzz_reading.seeds)
+
+
+@pytest.mark.filterwarnings("ignore")
+@settings(max_examples=250, deadline=None, derandomize=True)
+@given(kind=st.sampled_from(sorted(fuzz_reading.OTHERS)), seed=st.integers(0, 2**32))
+def test_damaged_volumes_pictures_and_archives_give_a_scan_or_one_sentence(
+    kind: str, seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    ((suffix, whole),) = _sound(kind)
+    file = tmp_path_factory.mktemp("damaged") / f"file{suffix}"  # a name of its own: what is kept goes by it
+    file.write_bytes(fuzz_reading.damaged(whole, Random(seed)))
+    began = time.monotonic()
+    try:
+        fuzz_reading._read(file)
+    except ScanError as error:
+        assert 10 < len(str(error)) < 200 and "\n" not in str(error) and "Traceback" not in str(error)
+    for _ in _rows_of(file):
+        pass
+    assert time.monotonic() - began < 5
+    file.unlink()
+
+
+def _rows_of(file: Path) -> list:
+    if file.suffix != ".npz":
+        return []
+    with suppress(ScanError):
+        return array_rows(file)
+    return []
 
 
 @pytest.mark.filterwarnings("ignore")
