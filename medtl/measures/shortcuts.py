@@ -116,7 +116,7 @@ def find_shortcuts(
         patients x scans                reports that warn, percent  intervals with 0.5
         ==============================  ==========================  ====================
         20 x 1, 5, 10, 20               0, 1, 2, 2                  94, 94, 96, 96 %
-        24 x 1 to 70, most few          4                           94 %
+        24 x 1 to 115, most few         4                           94 %
         20 x 10, features of 4 values   2                           91 %
         60 x 3, 11 of them sick         1                           96 %
         40 x 5, 100 x 1, 400 x 5        1, 1, 0                     95, 91, 95 %
