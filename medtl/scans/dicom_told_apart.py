@@ -117,9 +117,8 @@ def _between_each_other(planes: list[Plane], heights: Heights) -> list[Named] | 
             continue
         if attribute is _by_acquisition and _interleaved(alone, heights):
             continue
-        if all(heights.whole(part) or _between_each_other(part, heights) for part in alone) or not heights.whole(
-            planes
-        ):
+        stacks = all(heights.whole(part) or _between_each_other(part, heights) for part in alone)
+        if stacks or not heights.whole(planes):
             return parts
     return None
 
