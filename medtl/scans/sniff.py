@@ -20,6 +20,16 @@ OTHER = (  # what else lies in scan folders, in the words of a `reason`
     (NPY, "a NumPy array (.npy), of which nobody knows what it holds: save it as NIfTI or PNG"),
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it"),
     (b"Rar!", "a RAR archive: unpack it"),
+    (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 picture outside DICOM: save it as PNG"),
+    (b"CDF\x01", "a MINC volume: convert it to NIfTI (mnc2nii)"),
+    (b"CDF\x02", "a MINC volume: convert it to NIfTI (mnc2nii)"),
+    (b"\x89HDF", "an HDF5 file (MINC 2, say): convert its volume to NIfTI"),
+    (b"\x00\x00\x00\x01\x00\x00", "a FreeSurfer volume: convert it to NIfTI (mri_convert)"),
+)
+TEXTS = (  # headers in plain text, by words that they hold
+    (b"DATA DESCRIPTION FILE", "a Philips PAR file: convert it and its REC to NIfTI (dcm2niix)"),
+    (b"integer-attribute", "an AFNI header: convert it and its BRIK to NIfTI (3dAFNItoNIFTI)"),
+    (b"string-attribute", "an AFNI header: convert it and its BRIK to NIfTI (3dAFNItoNIFTI)"),
 )
 DATA_ENDINGS = {".img", ".raw", ".zraw", ".dat", ".bin"}  # names that the voxels beside a header bear
 HEADER_ENDINGS = (".hdr", ".mhd", ".nhdr")
@@ -78,7 +88,7 @@ def sniff(path: str | Path) -> tuple[str, str]:
         words: for "other", what it is, as a `reason`: "a text file, not a scan".
 
     Raises:
-        ScanError: the file is empty or cannot be opened.
+        ScanError: the file is empty or cannot be opened; it is a zip archive that is damaged, locked, or in another.
     """
     path = Path(path)
     start = start_of(path, ENOUGH)
@@ -111,11 +121,8 @@ def is_medmnist(names: set[str]) -> bool:
 
 def _zip(path: Path) -> tuple[str, str]:
     if archive_of(path):
-        return "other", "a zip archive inside a zip archive: unpack it"
-    try:
-        names = member_names(path)
-    except ScanError as error:
-        return "other", str(error)
+        raise ScanError("a zip archive inside a zip archive: unpack it")
+    names = member_names(path)
     if is_medmnist(names):
         return "arrays", ""
     if names and all(name.endswith(".npy") for name in names):
@@ -147,6 +154,11 @@ def _words(start: bytes) -> str:
             return words
     if start[257:262] == b"ustar":
         return "a tar archive: unpack it"
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "a WebP picture: save it as PNG"
+    for signature, words in TEXTS:
+        if signature in start:
+            return words
     try:
         text = start.decode()
     except UnicodeDecodeError as error:

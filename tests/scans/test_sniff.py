@@ -81,18 +81,29 @@ def test_every_kind_by_its_content_not_its_name(files: dict[str, Path], tmp_path
     assert sniff(files["set.npz"] / "val_images.npy") == ("arrays", "")
 
 
-def test_what_is_no_scan_has_words(files: dict[str, Path]) -> None:
+def test_what_is_no_scan_has_words(files: dict[str, Path], tmp_path: Path) -> None:
     for path, words in (
         (files["volume.raw"], "the voxels of the .nhdr file beside it"),
         (files["other.raw"], "the voxels of the .mhd file beside it"),
         (files["pair.img"], "the voxels of the .hdr file beside it"),
         (files["analyze.img"], "the voxels of the .hdr file beside it"),
         (files["a.zip"] / "pair.img", "the voxels of the .hdr file beside it"),
-        (files["a.zip"] / "inner.zip", "a zip archive inside a zip archive: unpack it"),
         (files["picture.gif"], "a GIF picture: save it as PNG"),
         (files["labels.xlsx"], "an office document, not a scan"),
     ):
         assert sniff(path) == ("other", words)
+    with pytest.raises(ScanError, match="a zip archive inside a zip archive: unpack it"):
+        sniff(files["a.zip"] / "inner.zip")
+    for content, part in (
+        (b"CDF\x01" + bytes(2000), "a MINC volume"),
+        (b"\x00\x00\x00\x01\x00\x00\x01\x00" + bytes(2000), "a FreeSurfer volume"),
+        (b"# === DATA DESCRIPTION FILE ======\n", "a Philips PAR file"),
+        (b"type = string-attribute\nname = HISTORY_NOTE\n", "an AFNI header"),
+        (b"RIFF\x00\x00\x00\x00WEBPVP8 " + bytes(200), "a WebP picture"),
+    ):
+        (tmp_path / "odd").write_bytes(content)
+        kind, words = sniff(tmp_path / "odd")
+        assert kind == "other" and part in words
     for name, part in (("features.npz", "without train_images"), ("x.npy", "a NumPy array")):
         kind, words = sniff(files[name])
         assert kind == "other" and part in words
