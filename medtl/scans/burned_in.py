@@ -29,9 +29,10 @@ def find_overlay(scan: Scan) -> str:
     The numbers above were chosen on 180 hand-labelled pictures of seven hospitals; on 180 more, of other patients
     (`benchmarks/burned_in.py`), it found 83 of the 100 that had something burned in and alarmed on 1 of 62 clean ones.
     What is missed is small (marks of 5 pixels), dotted, or a blurred letter of lead. CT, MR, PET and nuclear medicine,
-    and volumes that lie at a place in the patient, hold measurements and are not looked at.
+    and volumes that lie at a place in the patient or name no modality, hold measurements and are not looked at.
     """
-    if scan.modality in MEASURED or (len(scan.pixels) > 1 and scan.affine is not None) or not scan.pixels.size:
+    volume = len(scan.pixels) > 1 and (scan.affine is not None or not scan.modality)
+    if scan.modality in MEASURED or volume or not scan.pixels.size:
         return ""
     picture = scan.pixels[len(scan.pixels) // 2]
     in_colour = scan.colour and np.mean(np.ptp(picture, axis=-1) > 0.05 * max(float(picture.max()), 1e-6)) > 0.25
