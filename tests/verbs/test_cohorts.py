@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 
 from medtl.errors import InputError
 from medtl.scans import Manifest, index_folders
+from medtl.verbs import _cohorts
 from medtl.verbs._cohorts import manifest_of
 
 FINDINGS = ("cyst", "tumour")
@@ -68,15 +70,21 @@ def test_a_datalist_beside_its_scans_labels_them(tmp_path: Path) -> None:
     assert only.label == "cyst"
 
 
-def test_only_the_folders_that_a_datalist_names_are_looked_through(tmp_path: Path) -> None:
-    one, other = (pictures(tmp_path / "data" / name, 2, seed) for seed, name in enumerate("ab"))
-    (tmp_path / "data" / "elsewhere").mkdir()
-    broken = tmp_path / "data" / "elsewhere" / "labels.csv"
-    broken.write_text("never read")
-    pictures(tmp_path / "data" / "elsewhere", 1, 9)
+def test_only_the_folders_that_a_datalist_names_are_looked_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other, _ = (pictures(tmp_path / "data" / name, 2, seed) for seed, name in enumerate(("a", "b", "elsewhere")))
     listed = [{"image": str(one[0]), "label": "cyst"}, {"image": str(other[1]), "label": "tumour"}]
     (tmp_path / "list.json").write_text(json.dumps({"training": listed[:1], "test": listed[1:]}))
+    walked: list[str] = []
+
+    def index(folders: list[str], **options: Any) -> Manifest:
+        walked.extend(folders)
+        return index_folders(folders, **options)
+
+    monkeypatch.setattr(_cohorts, "index_folders", index)
     m = manifest_of(tmp_path / "list.json")
+    assert walked == [str(one[0].parent), str(other[0].parent)]
     assert [(row.path, row.label, row.split) for row in m] == [
         (str(one[0]), "cyst", "train"),
         (str(other[1]), "tumour", "test"),
