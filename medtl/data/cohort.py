@@ -33,7 +33,7 @@ class Cohort:
         classes: the class names; a label's number is its place here.
         multilabel: whether a scan can have several labels ("a;b").
         label: int64 (N,), -1 where unlabelled; or float32 (N, K) of 0 and 1, nan where unlabelled, for `multilabel`.
-        scan_id, patient: (N,) strings. A scan whose patient is unknown is its own patient.
+        scan_id, patient: (N,) strings. A scan whose patient is unknown is its own patient (`Manifest.patients`).
         site: int64 (N,), a place in `site_names`.
         bag_sizes: int64 (N,), instances of each scan; 1 for a picture.
         failed: scan_id -> why it could not be prepared, one sentence; these are not in the arrays.
@@ -78,11 +78,11 @@ class Cohort:
         self._stack: np.ndarray | None = None
 
         self.scan_id = np.array([row.scan_id for row in kept])
-        self.patient = np.array([row.patient or row.scan_id for row in kept])
         self.site_names = tuple(sorted({row.site for row in kept}))
         self.site = np.array([self.site_names.index(row.site) for row in kept], dtype=np.int64)
         self.label = _encode([row.label for row in kept], self.classes, self.multilabel)
         self.manifest = manifest.select(self.scan_id.tolist())
+        self.patient = self.manifest.patients
 
     def _prepare(self, rows: list[Row], folder: Path, progress: str) -> tuple[np.ndarray, np.ndarray, list[Row]]:
         """Entries, bag sizes and rows of the scans that could be prepared; the others go to `failed`."""

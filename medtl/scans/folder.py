@@ -123,7 +123,7 @@ class _Hide:
         return replace(look, content=content, whole=whole, patient=patient, study=study, series=series)
 
     def _hash(self, text: str, prefix: str, length: int) -> str:
-        return keyed_hash(text, prefix, length, self._secret)
+        return keyed_hash(text, prefix, length, self._secret, from_header=True)
 
 
 def _set_aside_mask(look: Look) -> Look:

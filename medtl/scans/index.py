@@ -19,6 +19,7 @@ from medtl.scans.labels import (
     PREFIXES,
     Labels,
     Named,
+    bids_subject,
     class_folders,
     find_labels,
     join_labels,
@@ -86,7 +87,8 @@ def look_through(
         site: the hospital's name, for all; by default what the labels file says, else the folder's name.
         labels: a table (CSV, TSV, Excel), JSON, or a BIDS participants.tsv; by default the one that lies in the folder,
             else folders that look like classes. Its other columns are carried over.
-        label_column: which column is the label, where it is not called so; several, joined by commas, of 0 and 1.
+        label_column: which column is the label, where it is not called so; several, joined by commas, of 0 and 1;
+            "folder": the folders are the classes.
         on_gap: what to do with slices that are missing, doubled, uneven or tilted: "error" refuses the series,
             "resample" interpolates, "keep" takes them as they are.
         keep_identifiers: patient, study and series as they stand in the files, not hashed.
@@ -120,7 +122,7 @@ def look_through(
     for sentence in empty:
         warn(sentence)
     ids = _scan_ids(looks)
-    cells, unmatched = _cells_of_labels(looks, ids, tables, labels is not None, keep_identifiers)
+    cells, unmatched = _cells_of_labels(looks, ids, tables, labels is not None, keep_identifiers, label_column)
     files = FileLists()
     for scan_id, look in zip(ids, looks, strict=True):
         if len(look.files) > 1:
@@ -136,10 +138,9 @@ def look_through(
             frame[column] = [keyed_hash(cell, prefix) for cell in frame[column]]
     manifest = Manifest(frame, files)
     del frame
-    manifest = group_patients(manifest, near=True)
     if earlier is not None:
-        manifest = _as_earlier(manifest, earlier)
-    manifest = assign_splits(manifest)
+        manifest = _as_earlier(group_patients(manifest), earlier)
+    manifest = assign_splits(group_patients(manifest, near=True))
     check_leaks(manifest)
     return Indexed(manifest, unmatched)
 
@@ -180,6 +181,7 @@ def _cells_of_labels(
     tables: dict[Path, Labels | None],
     one_for_all: bool,
     keep_identifiers: bool,
+    label_column: str | None,
 ) -> tuple[dict[int, dict[str, str]], list[dict[str, str]]]:
     """What the labels file, or the class folder, says of each scan: manifest columns and the user's own."""
     cells: dict[int, dict[str, str]] = {}
@@ -197,7 +199,7 @@ def _cells_of_labels(
             say(f"{deeper} is not read: give the folder that it lies in, or --labels, for its labels")
             continue
         if labels is None:
-            for number, placed in zip(mine, class_folders(scans) or [], strict=False):
+            for number, placed in zip(mine, class_folders(scans, label_column) or [], strict=False):
                 cells[number] = {"label": label_of(placed.label), "split": placed.split, "site": placed.site}
                 cells[number]["notes"] = uncertain_note(placed.label)
             continue
@@ -267,7 +269,7 @@ def _frame(looks: Sequence[Look], ids: Sequence[str], cells: Mapping[int, Mappin
 
 _CELL: dict[str, Callable[[Look], str]] = {
     "scan_id": lambda look: "",
-    "patient": lambda look: look.patient,
+    "patient": lambda look: look.patient or bids_subject(look.files[0]),
     "study": lambda look: look.study,
     "series": lambda look: look.series,
     "site": lambda look: os.path.basename(look.root).encode("utf-8", "replace").decode(),  # noqa: PTH119

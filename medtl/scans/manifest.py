@@ -142,6 +142,18 @@ class Manifest:
         return sorted({name for label in self.labelled.frame.label for name in label.split(";")})
 
     @property
+    def patients(self) -> np.ndarray:
+        """Whose scans they are, as str (N,): the patient, else the picture itself, whatever file it lies in.
+
+        A scan whose pixels were not looked at is known by its scan_id.
+        """
+        names = self.frame.patient
+        for column in ("fingerprint", "scan_id"):
+            if column in self.frame:
+                names = names.where(names != "", self.frame[column])
+        return names.to_numpy(str)
+
+    @property
     def groups(self) -> np.ndarray:
         """Who must stay in one split, as str (N,).
 

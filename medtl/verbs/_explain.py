@@ -144,7 +144,7 @@ def _whose(path: Path, keep_identifiers: bool) -> Iterator[Line]:
     fields = {"patient": "PatientID", "study": "StudyInstanceUID", "series": "SeriesInstanceUID"}
     for name, keyword in fields.items():
         value = str(elements.get(keyword) or "")
-        shown = value if keep_identifiers else keyed_hash(value, PREFIXES[name])
+        shown = value if keep_identifiers else keyed_hash(value, PREFIXES[name], from_header=True)
         yield name, shown or "not said"
     date = str(elements.get("StudyDate") or "")
     yield "date", (date or "not said") if keep_identifiers or not date else HIDDEN

@@ -95,7 +95,7 @@ def _to_fit_on(manifest: Manifest, run: Run, on: object) -> Manifest:
 
     labelled = manifest.labelled
     split, trained = labelled.frame["split"], _trained_on(run)
-    patient = pseudonyms(labelled.frame["patient"].where(labelled.frame["patient"] != "", labelled.frame["scan_id"]))
+    patient = pseudonyms(labelled.patients)
     allowed = split == "calibrate"
     if trained or not allowed.any():
         allowed |= (split != "test") & ~np.isin(patient, sorted(trained))

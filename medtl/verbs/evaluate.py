@@ -169,9 +169,7 @@ def _without_trained_on(chosen: Manifest, run: Run, refuse: bool) -> tuple[Manif
     from medtl.runs.layout import pseudonyms
 
     seen = pseudonyms(run.facts.get("patients") or ())
-    patient = chosen.frame["patient"].where(
-        chosen.frame["patient"] != "", chosen.frame["scan_id"]
-    )  # as a Cohort has it
+    patient = chosen.patients  # as a Cohort has them
     met = np.isin(pseudonyms(patient) if seen else patient, seen)
     if met.any() and (refuse or met.all()):
         names = sorted(set(patient[met]))

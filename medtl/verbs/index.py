@@ -36,7 +36,8 @@ def index(
             datalist for MONAI.
         labels: a table (.csv, .tsv, .xlsx), .json, or the participants.tsv of BIDS that names scans by file, patient,
             study or series, and their label; one that lies in the folder is found.
-        label_column: the column that is the label, if it is not called so; several of 0 and 1 as A,B,C.
+        label_column: the column that is the label, if it is not called so; several of 0 and 1 as A,B,C; folder, where
+            folders are the classes.
         site: the hospital's name; by default what the labels file says, else the folder's name.
         on_gap: error (refuse), resample or keep a series with slices missing, doubled, uneven or tilted.
         report: sheet.html, to look at: a thumbnail a scan, what is wrong, and what gives the label away.
