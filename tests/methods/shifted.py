@@ -133,3 +133,5 @@ def main(names: list[str], folder: Path, devices: int, slow: bool) -> None:
 
 if __name__ == "__main__":
     main(sys.argv[1].split(","), Path(sys.argv[2]), int(sys.argv[3]), len(sys.argv) > 4)
+    if torch.distributed.is_initialized():  # else gloo's threads may outlive the interpreter, and abort it
+        torch.distributed.destroy_process_group()

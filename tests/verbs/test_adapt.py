@@ -290,7 +290,7 @@ def test_a_checkpoint_that_is_none(place: Path, tmp_path: Path, capsys) -> None:
     [
         ("source", "no", "the source has one class only, 'no': add scans of the other class"),
         ("source", "", "no source scan has a label"),
-        ("target", "maybe", "source and target have different labels, no, yes and maybe"),
+        ("target", "other", "source and target have different labels, no, yes and other"),
     ],
 )
 def test_labels_that_do_not_do(place: Path, tmp_path: Path, capsys, side: str, label: str, says: str) -> None:

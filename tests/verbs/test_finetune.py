@@ -175,7 +175,7 @@ def refused(place: Path, out: Path, capsys: pytest.CaptureFixture[str], *more: o
 
 @pytest.mark.parametrize(
     ("label", "says"),
-    [("no", "one class only, 'no'"), ("", "has a label"), ("maybe", "one class only"), ("a;b", "knows the classes")],
+    [("no", "one class only, 'no'"), ("", "has a label"), ("other", "one class only"), ("a;b", "knows the classes")],
 )
 def test_labels_that_do_not_do(place: Path, tmp_path: Path, capsys, label: str, says: str) -> None:
     wrong = two_sites.change(place / "there.csv", tmp_path / "wrong.csv", label=label)
