@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from medtl.scans.scan import Scan
 
@@ -113,6 +109,10 @@ def _crosses(grey: np.ndarray, arm: int = 3, longest: int = 6) -> np.ndarray:
 
 def _has_row(grey: np.ndarray, crosses: np.ndarray) -> bool:
     """Whether glyphs stand side by side with level tops and bottoms, no further apart than one and a half heights."""
+    from scipy.sparse import coo_array  # not needed for the many that are CT and MR
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
     for rows, columns, contrast, enough in ROWS:
         strokes = grey - _opened(grey, rows, columns) > contrast
         boxes = _glyphs(strokes, crosses)[1]
@@ -158,6 +158,8 @@ def _glyphs(strokes: np.ndarray, crosses: np.ndarray) -> tuple[np.ndarray, np.nd
 
     Callipers' crosses and the digit that touches one are left out.
     """
+    from scipy import ndimage
+
     marks, _ = ndimage.label(strokes, np.ones((3, 3)))
     found = ndimage.find_objects(marks)
     boxes = np.array([(y.start, y.stop, x.start, x.stop) for y, x in found], int).reshape(-1, 4)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from medtl.scans.dicom_place import Plane
+from medtl.scans.dicom_place import Plane, renumber
 from medtl.scans.dicom_stacks import OnGap, Stack, split_stacks
 from medtl.scans.looks import STACKED, Look, spacing_in_words
 from medtl.scans.privacy import keyed_hash
@@ -44,7 +44,7 @@ def _series_of(look: Look) -> tuple[str, ...]:
 
 def _split(looks: Sequence[Look], on_gap: OnGap) -> Iterator[Look]:
     looks = _without_copies(looks)
-    planes = [replace(plane, file=number) for number, look in enumerate(looks) for plane in look.planes]
+    planes = renumber([look.planes for look in looks])
     found, mended = split_stacks(planes), False
     if on_gap != "error" and any(stack.problem for stack in found):
         found, mended = split_stacks(planes, on_gap), True

@@ -24,13 +24,15 @@ def in_parallel(work: Callable[[Item], Result], items: Sequence[Item], doing: st
 
 
 def _results(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    done, start = 0, time.monotonic()
+    done = 0
     if not on_a_cluster():
         for item in items:
             yield work(item)
             done += 1
+            if done == 1:
+                start = time.monotonic()  # the first waits for what it imports
             spent = time.monotonic() - start
-            if spent > TRIAL and spent / done * (len(items) - done) > PAYS:
+            if done > 1 and spent > TRIAL and spent / (done - 1) * (len(items) - done) > PAYS:
                 break
     if done < len(items):
         parallel = joblib.Parallel(n_jobs=joblib.cpu_count(), return_as="generator", batch_size=1)
