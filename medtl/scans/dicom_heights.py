@@ -25,7 +25,6 @@ class Heights:
         self.axis: Triple = normal(planes[0].orientation)
         self.values: list[float] = []
         self._place: dict[int, int] = {}
-        self._whole: dict[tuple[int, ...], bool] = {}
         rising = sorted(((dot(plane.position or (), self.axis), plane) for plane in planes), key=lambda pair: pair[0])
         widest = max((upper[0] - lower[0] for lower, upper in pairwise(rising)), default=0.0)
         same = min(SAME_PLACE, max(1e-4, 0.1 * widest))  # slices of a microscope stand closer than that
@@ -51,15 +50,10 @@ class Heights:
 
     def whole(self, planes: Sequence[Plane]) -> bool:
         """Whether slices make one stack: one a place, two or more of them, evenly spaced (the gantry may be tilted)."""
-        who = tuple(map(id, planes))  # asked of the same slices again and again
-        if who not in self._whole:
-            places = self.places(planes)
-            even = len(places) == len(planes) >= 2
-            if even:
-                stack = slice_stack([place[0] for place in places], self.axis, "", "keep", "", "")
-                even = math.isfinite(stack.spacing[0])
-            self._whole[who] = even
-        return self._whole[who]
+        places = self.places(planes)
+        if len(places) < 2 or len(places) < len(planes):
+            return False
+        return math.isfinite(slice_stack([place[0] for place in places], self.axis, "", "keep", "", "").spacing[0])
 
     def overlap(self, parts: Iterable[Sequence[Plane]]) -> bool:
         """Whether each of several stacks reaches into another one."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -56,26 +55,13 @@ def scans_of(
         everything = _digest([*(f"{file} {stamp}" for file, stamp in files), on_gap, *sorted(masks)])
         if cache and (known := cache.whole(everything, str(base_of(root)))):
             return known
-        with _no_search_for_cycles():
-            looks, stamps = _looks_at(files, root, keep_identifiers, cache)
+        looks, stamps = _looks_at(files, root, keep_identifiers, cache)
         looks = _without_screenshots([_set_aside_mask(look) if look.files[0] in masks else look for look in looks])
         looks = _checked(stacks(looks, on_gap), stamps, cache)
         # voxels beside a header may be hidden files, which are not among those that were found
         if cache and not any(look.passing or look.kind == "volume" for look in looks):
             cache.put(WHOLE, everything, looks)
         return looks
-
-
-@contextmanager
-def _no_search_for_cycles() -> Iterator[None]:
-    """Without the search for cycles that many new objects bring about: headers have none, and it costs a tenth."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()
 
 
 def base_of(root: Path) -> Path:
