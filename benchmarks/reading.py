@@ -111,7 +111,7 @@ def by_medtl(folder: Path) -> int:
 def by_medtl_in_one(folder: Path) -> int:
     from medtl.scans import work
 
-    work.PAYS = math.inf
+    work.PAYS = work.MANY = math.inf
     return by_medtl(folder)
 
 
