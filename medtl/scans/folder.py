@@ -154,7 +154,8 @@ def _checked(looks: Sequence[Look], stamps: Mapping[str, str], cache: IndexCache
             volumes = look.volume and look.kind != "arrays"
             alike.setdefault((look.files, look.slices, look.spacing) if volumes else (number,), []).append(number)
     checked = list(looks)
-    middle = {which: replace(looks[of[len(of) // 2]], notes="") for which, of in alike.items()}
+    middle = {which: looks[of[len(of) // 2]] for which, of in alike.items()}
+    middle |= {which: replace(look, notes="") for which, look in middle.items() if look.notes}
     keys = {which: f"{_stamp_of(look, stamps)} {len(alike[which])}" for which, look in middle.items()}
     known = {which: cache.get(key, "", "") for which, key in keys.items()} if cache else {}
     new = iter(in_parallel(check_pixels, [look for which, look in middle.items() if not known.get(which)], CHECKING))
