@@ -125,13 +125,13 @@ def _some(names: Sequence[str]) -> str:
     return "; ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _draws(usable: pd.DataFrame, seed: int) -> dict[Group, tuple[str, Group]]:
+def _draws(usable: pd.DataFrame, seed: int) -> dict[Group, tuple[bytes, Group]]:
     """The order in which patients are dealt: by the first of their pictures' hashes, else by their name."""
     prints = usable.get("fingerprint", pd.Series("", index=usable.index))
     first = prints.where(prints != "").groupby(usable.group).min().fillna("")
     names = {group: first[group] or group for group in first.index}
     encoded = {group: f"{seed}:{name}".encode("utf-8", "surrogateescape") for group, name in names.items()}
-    return {group: (hashlib.sha256(code).hexdigest(), group) for group, code in encoded.items()}
+    return {group: (hashlib.sha256(code).digest(), group) for group, code in encoded.items()}
 
 
 def _classes_of(usable: pd.DataFrame) -> dict[Group, set[str]]:
