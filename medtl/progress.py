@@ -136,4 +136,6 @@ def _line(description: str, done: int, total: int | None, seconds: float) -> str
         return f"{description}: {done}, {seconds:.1f} s"
     if total is None:
         return f"{description}: {done} so far, {seconds:.0f} s"
+    if seconds < SECONDS_BETWEEN_LINES:  # work that has only begun says little of how long it takes
+        return f"{description}: {done} of {total}, {seconds:.0f} s"
     return f"{description}: {done} of {total}, {seconds:.0f} s, about {seconds / done * (total - done):.0f} s to go"
