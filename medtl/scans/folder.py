@@ -16,6 +16,7 @@ from medtl.errors import InputError, ScanError
 from medtl.progress import say, track
 from medtl.scans.dicom_stacks import OnGap
 from medtl.scans.index_cache import WHOLE, IndexCache
+from medtl.scans.joining import is_bids
 from medtl.scans.labels import LABEL_FILES, PREFIXES, Labels, bids_ignores
 from medtl.scans.looks import SCREENSHOT, Look, check_pixels, look_at
 from medtl.scans.privacy import key, keyed_hash
@@ -39,9 +40,8 @@ def scans_of(
     if not root.exists():
         raise InputError(f"{root} is not there: check the folder's name")
     own = {str(labels.path.resolve())} if labels else set()
-    bids = root.is_dir() and (root / "dataset_description.json").is_file()
     there = [found for found in track(walk(root), "Finding files") if not _is_labels(found.path, own)]
-    if bids:
+    if is_bids(root):
         scans = [found for found in there if not bids_ignores(root, Path(found.path))]
         if len(scans) < len(there):
             say(f"{len(there) - len(scans):,} files in derivatives and the like of this BIDS dataset are passed over")

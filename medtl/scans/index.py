@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -32,9 +32,8 @@ from medtl.scans.labels import (
 from medtl.scans.looks import Look
 from medtl.scans.manifest import COLUMNS, FACTS, Manifest, next_id
 from medtl.scans.privacy import keyed_hash
+from medtl.scans.read import ON_GAP
 from medtl.scans.splits import assign_splits, check_leaks
-
-GAPS = get_args(OnGap)
 
 
 class Indexed(NamedTuple):
@@ -103,8 +102,8 @@ def look_through(
         InputError: a folder is not there or holds no scans, the labels file is wrong or matches nothing, or the splits
             that it gives leak.
     """
-    if on_gap not in GAPS:
-        raise InputError(f"--on-gap {on_gap!r} is not known: give one of {', '.join(GAPS)}")
+    if on_gap not in ON_GAP:
+        raise InputError(f"--on-gap {on_gap!r} is not known: give one of {', '.join(ON_GAP)}")
     given = [folders] if isinstance(folders, str | Path) else list(folders)
     roots = list(dict.fromkeys(_absolute(folder) for folder in given))
     tables = _labels_of(roots, labels, keep_identifiers, label_column)

@@ -48,7 +48,7 @@ def _split(looks: Sequence[Look], on_gap: OnGap) -> Iterator[Look]:
     found, mended = split_stacks(planes), False
     if on_gap != "error" and any(stack.problem for stack in found):
         found, mended = split_stacks(planes, on_gap), True
-    splits: dict[tuple[int, ...], list[Stack]] = {}  # of a few files, as `read` will split them
+    splits = {tuple(range(len(looks))): found}  # of these files or some of them, as `read` will split them
     for stack in found:
         numbers = list(dict.fromkeys(plane.file for plane in stack.planes))
         first = looks[numbers[0]]
