@@ -31,7 +31,7 @@ class Augmentation:
     rotation: float = 15.0
     scale: float = 0.15
     translation: float = 0.08
-    flip: float = 0.5
+    flip: float | None = 0.5
     contrast: float = 0.25
     brightness: float = 0.1
     gamma: float = 0.3
@@ -63,7 +63,7 @@ class Augmentation:
     def _affine(self, pixels: Tensor, uniform) -> Tensor:
         angle = torch.deg2rad(uniform(-self.rotation, self.rotation))
         zoom = 1 + uniform(-self.scale, self.scale)
-        mirror = torch.where(uniform(0, 1) < self.flip, -1.0, 1.0)
+        mirror = torch.where(uniform(0, 1) < (self.flip or 0.0), -1.0, 1.0)
         cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
         shift_x, shift_y = (
             uniform(-2 * self.translation, 2 * self.translation),

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from medtl.errors import InputError, ScanError
-from medtl.intensity.steps import STEPS, as_colour, as_grey, fit_square
+from medtl.intensity.colour import as_colour, as_grey
+from medtl.intensity.geometry import fit_square
+from medtl.intensity.steps import STEPS
 from medtl.scans.scan import Scan
 
 

@@ -8,7 +8,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from medtl.intensity.steps import orient
+from medtl.intensity.geometry import orient
 from medtl.scans.scan import Scan
 
 SIDE = 96

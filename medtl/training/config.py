@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -47,7 +47,7 @@ class Views(_Strict):
     rotation: float = Field(15.0, ge=0, le=180, description="degrees, either way")
     scale: float = Field(0.15, ge=0, lt=1)
     translation: float = Field(0.08, ge=0, lt=1)
-    flip: float = Field(0.5, ge=0, le=1, description="left for right; 0 where the side matters")
+    flip: float | None = Field(None, ge=0, le=1, description="left for right; null: as the recipe's anatomy allows")
     contrast: float = Field(0.25, ge=0, lt=1)
     brightness: float = Field(0.1, ge=0, le=1)
     gamma: float = Field(0.3, ge=0)
@@ -72,6 +72,18 @@ class Config(_Strict):
     backbone: str = Field(DEFAULT, description="a timm model")
     weights: Path | None = Field(None, description="a file with the backbone's weights")
     recipe: str = Field("auto", description="see `medtl recipes`")
+    volumes: Literal["slices", "neighbours", "projections"] = Field(
+        "slices", description="what of a volume the backbone sees: slices, each with its neighbours, or projections"
+    )
+    slices: int = Field(16, ge=1, le=1024, description="instances of a volume at most")
+    pooling: Literal["mean", "attention"] = Field("mean", description="how the instances of a scan become one")
+    unit: Literal["series", "study"] = Field("series", description="what gets one prediction")
+    harmonise: tuple[str, ...] = Field(
+        (), description="at pixel level, beside the method: histogram, landmarks, fda, mixstyle"
+    )
+    balance: tuple[Literal["class", "site", "patient"], ...] = Field(
+        ("class", "site"), description="what is dealt equally often"
+    )
     size: int = Field(112, ge=32, le=1024, description="rows and columns of the network input")
     seed: int = Field(0, ge=0)
     device: str = Field("auto", description="auto, cpu, cuda, mps")

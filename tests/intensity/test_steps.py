@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medtl.intensity import steps
+from medtl.intensity import colour, geometry, steps
 from medtl.scans import Scan
 
 RANDOM = np.random.default_rng(0)
@@ -207,7 +207,7 @@ def test_every_step_keeps_the_place_in_the_patient(
         fewer = steps.choose_slices(turned, 5)
         half_a_slice = turned.spacing[0] / 2 if len(turned.pixels) > 5 else 0
         assert np.abs(fewer.pixels - _coordinate(fewer, axis)).max() <= half_a_slice + 1e-3
-        square = steps.fit_square(turned, size)
+        square = geometry.fit_square(turned, size)
         inside = _inner(square.pixels.shape[1:], turned.pixels.shape[1:3], size)
         coordinate = _coordinate(square, axis)
         np.testing.assert_allclose(square.pixels[:, *inside], coordinate[:, *inside], atol=0.1)  # a seventh of a pixel
@@ -257,7 +257,7 @@ def test_fit_square_is_torchs_antialiased_resize_and_monais_padding(shape: tuple
         torch.from_numpy(scan.pixels)[None], new, mode="bilinear", antialias=True, align_corners=False
     )[0]
     expected = mt.ResizeWithPadOrCrop((112, 112), mode="constant", value=-1)(resized).numpy()
-    squared = steps.fit_square(scan, 112).pixels
+    squared = geometry.fit_square(scan, 112).pixels
     np.testing.assert_allclose(squared, expected, **CLOSE)
     np.testing.assert_allclose(squared, mt.SpatialPad((112, 112), mode="constant", value=-1)(resized), **CLOSE)
 
@@ -265,11 +265,11 @@ def test_fit_square_is_torchs_antialiased_resize_and_monais_padding(shape: tuple
 def test_enlarging_is_monais_resize_by_the_longest_side() -> None:
     scan = a_scan(1, 40, 56, low=-1, high=1)
     resized = mt.Resize(112, size_mode="longest", mode="bilinear", align_corners=False)(torch.from_numpy(scan.pixels))
-    np.testing.assert_allclose(steps.fit_square(scan, 112).pixels[:, 16:96], resized.numpy(), **CLOSE)
+    np.testing.assert_allclose(geometry.fit_square(scan, 112).pixels[:, 16:96], resized.numpy(), **CLOSE)
 
 
 def test_fit_square_keeps_the_aspect_in_mm() -> None:
-    squared = steps.fit_square(Scan(np.ones((1, 50, 100), np.float32), spacing=(3.0, 2.0, 1.0)), 64)
+    squared = geometry.fit_square(Scan(np.ones((1, 50, 100), np.float32), spacing=(3.0, 2.0, 1.0)), 64)
     assert (squared.pixels == 1).all()  # 100 mm x 100 mm: nothing to pad
     assert squared.spacing == pytest.approx((3, 100 / 64, 100 / 64))
 
@@ -277,15 +277,15 @@ def test_fit_square_keeps_the_aspect_in_mm() -> None:
 @pytest.mark.parametrize("spacing", [(np.nan, 1.0, np.nan), (np.nan, np.nan, 1.0), (1.0, 0.0, 2.0)])
 def test_half_known_spacing_is_none(spacing: tuple[float, float, float]) -> None:
     half, none = (Scan(np.ones((1, 20, 40), np.float32), spacing=each) for each in (spacing, (np.nan,) * 3))
-    np.testing.assert_array_equal(steps.fit_square(half, 40).pixels, steps.fit_square(none, 40).pixels)
+    np.testing.assert_array_equal(geometry.fit_square(half, 40).pixels, geometry.fit_square(none, 40).pixels)
 
 
 def test_colours_are_resized_one_by_one() -> None:
     colour = a_scan(2, 30, 41, 3, low=-1, high=1)
-    squared = steps.fit_square(colour, 24)
+    squared = geometry.fit_square(colour, 24)
     assert squared.pixels.shape == (2, 24, 24, 3)
     for channel in range(3):
-        alone = steps.fit_square(Scan(colour.pixels[..., channel]), 24)
+        alone = geometry.fit_square(Scan(colour.pixels[..., channel]), 24)
         np.testing.assert_array_equal(squared.pixels[..., channel], alone.pixels)
 
 
@@ -294,6 +294,6 @@ def test_brightness_of_colours_is_pillows() -> None:
 
     colours = RANDOM.integers(0, 256, (20, 30, 3), dtype=np.uint8)
     expected = np.asarray(Image.fromarray(colours).convert("L"), np.float32)
-    np.testing.assert_allclose(steps.as_grey(Scan(colours[None].astype(np.float32))).pixels[0], expected, atol=0.51)
+    np.testing.assert_allclose(colour.as_grey(Scan(colours[None].astype(np.float32))).pixels[0], expected, atol=0.51)
     grey = a_scan(1, 4, 4)
-    np.testing.assert_allclose(steps.as_grey(steps.as_colour(grey)).pixels, grey.pixels, rtol=1e-6)
+    np.testing.assert_allclose(colour.as_grey(colour.as_colour(grey)).pixels, grey.pixels, rtol=1e-6)
