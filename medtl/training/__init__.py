@@ -1,6 +1,6 @@
 """The loop, its checkpoints and its configuration. Knows no method by name."""
 
 from medtl.training.config import Config
-from medtl.training.loop import Plan, Role, fit
+from medtl.training.loop import Mix, Plan, Role, fit
 
-__all__ = ["Config", "Plan", "Role", "fit"]
+__all__ = ["Config", "Mix", "Plan", "Role", "fit"]

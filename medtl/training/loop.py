@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,10 @@ from medtl.training.checkpoint import load_checkpoint, save_checkpoint
 
 #: Steps between two looks at the model: one "epoch" of the log, of the checkpoints and of the choice.
 EPOCH = 50
+
+#: What is done to the dealt batches before the method sees them, such as pixels of one site in the style of another:
+#: (the method, a batch for each role, a generator of this step and process alone) -> a batch for each role.
+Mix = Callable[[Method, dict[str, Batch], torch.Generator], dict[str, Batch]]
 
 
 @dataclass(frozen=True)
@@ -101,12 +105,13 @@ def fit(
     signature: str = "",
     after_epoch: Callable[[int, Method], dict[str, float]] | None = None,
     keep: dict[str, Any] | None = None,
+    mixes: Sequence[Mix] = (),
 ) -> list[dict[str, Any]]:
     """Train `method` in place.
 
     Args:
         method: its losses are minimised.
-        roles: what to deal for each of `method.roles`.
+        roles: what to deal for each of `method.roles`; others are dealt too and seen by `mixes` alone.
         plan: how long and how fast.
         fabric: the devices and the precision.
         seed: of the dealing, the views and the dropout.
@@ -115,6 +120,7 @@ def fit(
         signature: what is trained on and how; a checkpoint of something else is refused.
         after_epoch: looks at the method after each epoch (0 is before the first step) and gives numbers for the log.
         keep: a dictionary of tensors and plain values that `after_epoch` fills; it stands in the checkpoint too.
+        mixes: change the dealt batches, one after the other, before the method's steps.
 
     Returns:
         The log, a row an epoch: phase, epoch, step, progress, lr, the mean of each loss, the method's measures.
@@ -146,7 +152,7 @@ def fit(
     for start in track(range(first, plan.steps, EPOCH), phase, total=max(0, math.ceil((plan.steps - first) / EPOCH))):
         stop = min(start + EPOCH, plan.steps)
         torch.manual_seed(hash((seed, start, fabric.global_rank)) % 2**63)  # dropout; exact after a resume
-        method.prepare(roles, start / plan.steps)
+        method.prepare({name: role for name, role in roles.items() if name in method.roles}, start / plan.steps)
         method.train()
         means = _Means()
         for step in range(start, stop):
@@ -158,6 +164,10 @@ def fit(
                 name: role.batch(step, seed + number, fabric.device, fabric.global_rank, fabric.world_size)
                 for number, (name, role) in enumerate(roles.items())
             }
+            for number, mix in enumerate(mixes, start=1):
+                generator = torch.Generator().manual_seed(hash((seed, step, fabric.global_rank, number)) % 2**63)
+                batch = mix(method, batch, generator)
+            batch = {name: batch[name] for name in roles if name in method.roles}
             for each in method.steps(progress):
                 named = getattr(module, each.losses)(batch, progress)
                 fabric.backward(sum(named.values(), torch.zeros((), device=fabric.device)))

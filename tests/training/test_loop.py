@@ -151,6 +151,50 @@ def test_processes_get_their_shares():
     assert sorted(shares[0] + shares[1]) == sorted(whole)
 
 
+# ---- mixes -------------------------------------------------------------------------------------------------------
+def test_a_mix_changes_what_the_method_sees_and_has_other_roles_to_look_at():
+    seen, drawn = [], []
+
+    class Watches(SourceOnly):
+        def prepare(self, data, progress):
+            assert set(data) == {"source"}
+
+        def losses(self, batch, progress):
+            assert set(batch) == {"source"}
+            seen.append(float(batch["source"].pixels.mean()))
+            return super().losses(batch, progress)
+
+    def brighter(method, batch, generator):
+        assert isinstance(method, Watches) and set(batch) == {"source", "target"}
+        drawn.append(float(torch.rand((), generator=generator)))
+        return {**batch, "source": batch["source"]._replace(pixels=torch.full_like(batch["source"].pixels, 2.0))}
+
+    def twice(method, batch, generator):
+        drawn.append(float(torch.rand((), generator=generator)))
+        return {**batch, "source": batch["source"]._replace(pixels=batch["source"].pixels * 2)}
+
+    def trained(**others):
+        seen.clear()
+        drawn.clear()
+        torch.manual_seed(0)
+        method = Watches(shifted.make("source-only").classifier)
+        run(method, roles=shifted.roles(DANN, batch=16), mixes=(brighter, twice), **others)
+        return method, list(drawn)
+
+    _, first = trained()
+    assert seen == [4.0] * PLAN.steps
+    assert len(set(first)) == 2 * PLAN.steps  # each mix and step draws its own numbers ...
+    assert trained()[1] == first  # ... always the same ones
+    assert trained(seed=4)[1] != first
+
+
+def test_roles_that_only_mixes_see_change_nothing_else():
+    plain, wider = shifted.make("source-only"), shifted.make("source-only")
+    run(plain)
+    run(wider, roles=shifted.roles(DANN, batch=PLAN.batch))
+    assert shifted.same(plain, wider)
+
+
 # ---- the log, and looking ----------------------------------------------------------------------------------------
 def test_log_has_a_row_an_epoch_and_what_was_looked_at():
     looks = []
