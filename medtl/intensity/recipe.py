@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -14,41 +16,73 @@ import numpy as np
 from medtl.errors import InputError, ScanError
 from medtl.intensity.colour import as_colour, as_grey
 from medtl.intensity.geometry import fit_square
-from medtl.intensity.steps import STEPS
+from medtl.intensity.steps import CHANNELS, COMMON, LEARNERS, STEPS, VERSIONS
 from medtl.scans.scan import Scan
+
+MOST_CHANNELS = 16
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of a recipe: a function of `medtl.intensity.steps` by its name, and its parameters."""
+    """One step of a recipe: a function of `medtl.intensity.steps` by its name, and its parameters in JSON's types."""
 
     name: str
-    parameters: Mapping[str, float] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.name not in STEPS:
-            raise InputError(f"recipe step {self.name!r} is unknown: this medtl knows {', '.join(sorted(STEPS))}")
+            near = get_close_matches(str(self.name), STEPS, n=1)
+            advice = f"did you mean {near[0]!r}?" if near else f"this medtl knows {', '.join(sorted(STEPS))}"
+            raise InputError(f"recipe step {self.name!r} is unknown: {advice}")
         try:
+            object.__setattr__(self, "parameters", _plain(self.parameters))
             inspect.signature(STEPS[self.name]).bind(None, **self.parameters)
         except TypeError as error:
-            raise InputError(f"recipe step {self.name!r}: {error}; see medtl/intensity/steps.py") from error
+            known = ", ".join(list(inspect.signature(STEPS[self.name]).parameters)[1:]) or "none"
+            raise InputError(f"recipe step {self.name!r}: {error}; its parameters: {known}") from error
 
     def __call__(self, scan: Scan) -> Scan:
         """The scan after this step."""
         return STEPS[self.name](scan, **self.parameters)
+
+    @property
+    def needs_fit(self) -> bool:
+        """Whether it has still to learn a parameter from a cohort."""
+        return bool(self._unknown)
+
+    def fit(self, scans: Iterable[Scan]) -> Step:
+        """The step with what it learns from scans as the steps before it leave them; itself where it has learnt."""
+        if not self.needs_fit:
+            return self
+        told = {name: value for name, value in self.parameters.items() if name not in self._unknown}
+        return Step(self.name, {**told, **LEARNERS[self.name](scans, **told)})
+
+    @property
+    def _unknown(self) -> list[str]:
+        """The parameters that a learner gives (their default is None) and that nobody has given yet."""
+        if self.name not in LEARNERS:
+            return []
+        learnt = [each for each in inspect.signature(STEPS[self.name]).parameters.values() if each.default is None]
+        return [each.name for each in learnt if self.parameters.get(each.name) is None]
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How a scan becomes network input: `recipe(scan)`. Named, versioned, saved with every model.
 
+    The steps decide the channels. Each step of `CHANNELS` (several CT windows, neighbouring slices) multiplies them;
+    a recipe whose `channels` is just that product (1 without such a step) turns colour to grey first, and one with
+    three times as many keeps red, green and blue.
+
     Attributes:
-        name: its name in `RECIPES`.
-        version: rises whenever the same scan would give other pixels than before.
+        name: its name in `RECIPES`, or that of the file which composes it.
+        version: rises whenever the recipe of this name has other steps than before.
         size: rows and columns of each instance.
-        channels: 1 grey, 3 red, green, blue.
+        channels: of each instance, 1 to 16.
         steps: what sets this recipe apart, in order. Before them a scan becomes grey or colour; after them every
             recipe ends alike: resized to `size` with its aspect kept and padded with black to a square.
+        flip: whether left for right shows something that could be a patient, so that augmentation may do it. No part
+            of the digest: it changes no pixel.
     """
 
     name: str
@@ -56,41 +90,77 @@ class Recipe:
     size: int = 112
     channels: int = 1
     steps: tuple[Step, ...] = ()
+    flip: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.size, int) or not 8 <= self.size <= 4096:
+        if not _whole(self.size) or not 8 <= self.size <= 4096:
             raise InputError(f"recipe {self.name!r}: size is {self.size!r}; give whole pixels from 8 to 4096")
-        if self.channels not in (1, 3):
-            raise InputError(f"recipe {self.name!r}: channels is {self.channels!r}; give 1 (grey) or 3 (colour)")
+        if not isinstance(self.flip, bool):
+            raise InputError(f"recipe {self.name!r}: flip is {self.flip!r}; give true or false")
+        made = made_channels(self.steps)
+        if not _whole(self.channels) or self.channels not in (made, 3 * made) or self.channels > MOST_CHANNELS:
+            wanted = " or ".join(str(n) for n in (made, 3 * made) if n <= MOST_CHANNELS) or f"at most {MOST_CHANNELS}"
+            raise InputError(
+                f"recipe {self.name!r}: channels is {self.channels!r} and its steps make {made} of grey and "
+                f"{3 * made} of red, green, blue: give {wanted}"
+            )
+
+    @property
+    def needs_fit(self) -> bool:
+        """Whether a step has still to learn from a cohort: see `fit`."""
+        return any(step.needs_fit for step in self.steps)
 
     def fit(self, scans: Iterable[Scan]) -> Recipe:
-        """The recipe with what it learns from `scans`. Every step so far looks at one scan alone and learns nothing."""
-        return self
+        """The recipe with what its steps learn from `scans`, each from the scans as the steps before it leave them.
+
+        A step that has learnt already stays as it is. Scans that show nothing are left out. The scans are gone
+        through once for each learning step; where several learn and `scans` is an iterator, all are held in memory.
+
+        Raises:
+            InputError: a step has to learn and no scan can be used.
+        """
+        if sum(step.needs_fit for step in self.steps) > 1 and isinstance(scans, Iterator):
+            scans = list(scans)
+        steps: list[Step] = []
+        for step in self.steps:
+            steps.append(step.fit(self._after(steps, scans)) if step.needs_fit else step)
+        return replace(self, steps=tuple(steps))
 
     def __call__(self, scan: Scan) -> np.ndarray:
         """Network input: float32 (instances, channels, size, size) in [-1, 1]; a picture is a bag of one.
 
         Raises:
-            ScanError: the scan has no pixels, or one value everywhere.
+            ScanError: the scan has no pixels, or one value everywhere, or a step cannot be done on it.
+            InputError: a step has not been fitted.
         """
-        scan = _sound(scan)
-        scan = as_grey(scan) if self.channels == 1 else as_colour(scan)
+        scan = self._start(scan)
         for step in self.steps:
             scan = step(scan)
         pixels = fit_square(scan, self.size).pixels
-        pixels = pixels[:, None] if self.channels == 1 else np.moveaxis(pixels, -1, 1)
+        pixels = np.moveaxis(pixels, -1, 1) if pixels.ndim == 4 else pixels[:, None]
+        if pixels.shape[1] != self.channels:
+            raise ScanError(f"recipe {self.name!r} made {pixels.shape[1]} channels of it, not {self.channels}")
         return np.ascontiguousarray(pixels, dtype=np.float32)
 
     @property
     def digest(self) -> str:
         """SHA-256, in hexadecimal, of all that decides the pixels."""
-        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+        decides = {key: value for key, value in self.to_dict().items() if key != "flip"}
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
-        """The recipe in JSON's types."""
+        """The recipe in JSON's types, with the version of each step and of what all recipes have in common."""
         return {
-            **asdict(self),
-            "steps": [{"name": step.name, "parameters": dict(step.parameters)} for step in self.steps],
+            "name": self.name,
+            "version": self.version,
+            "size": self.size,
+            "channels": self.channels,
+            "flip": self.flip,
+            "common": COMMON,
+            "steps": [
+                {"name": step.name, "version": VERSIONS.get(step.name, 1), "parameters": dict(step.parameters)}
+                for step in self.steps
+            ],
         }
 
     @staticmethod
@@ -98,27 +168,74 @@ class Recipe:
         """The recipe that `to_dict` wrote.
 
         Raises:
-            InputError: this medtl has no such recipe, step or parameter, or another version of it.
+            InputError: it is damaged, or this medtl has no such step or parameter, or makes another version of it.
         """
-        from medtl.intensity.recipes import RECIPES  # the registry is made of recipes
-
         try:
-            name, version, size, channels = (saved[key] for key in ("name", "version", "size", "channels"))
-            steps = [(step["name"], dict(step["parameters"])) for step in saved["steps"]]
-        except (KeyError, TypeError, ValueError) as error:
+            name, size, channels, version = (saved[key] for key in ("name", "size", "channels", "version"))
+            steps = [(step["name"], step.get("version"), dict(step["parameters"])) for step in saved["steps"]]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(
                 "recipe.json is not a recipe: it was changed or cut off; take the whole Run again"
             ) from error
-        if unknown := sorted(set(saved) - {"name", "version", "size", "channels", "steps"}):
-            raise InputError(f"recipe.json has {unknown[0]!r}, which this medtl does not know: it needs a newer medtl")
-        if name not in RECIPES:
-            raise InputError(f"recipe {name!r} is unknown: this medtl has {', '.join(sorted(RECIPES))}; update medtl")
-        if version != RECIPES[name].version:
+        if not {"common", "flip"} <= set(saved) or any(its_version is None for _, its_version, _ in steps):
             raise InputError(
-                f"recipe {name!r} is of version {version} and this medtl makes version {RECIPES[name].version}: "
-                "the pixels would differ; use the medtl that the model was trained with, or train again"
+                "recipe.json does not say which versions of its steps made the pixels, as older medtl did not: "
+                "use the medtl that the model was trained with, or train again"
             )
-        return Recipe(name, version, size, channels, tuple(Step(step, parameters) for step, parameters in steps))
+        known = {"name", "version", "size", "channels", "flip", "common", "steps"}
+        if unknown := sorted(set(saved) - known):
+            raise InputError(f"recipe.json has {unknown[0]!r}, which this medtl does not know: it needs a newer medtl")
+        _same_version("what all recipes have in common", saved["common"], COMMON)
+        made = []
+        for step, its_version, parameters in steps:
+            made.append(Step(step, parameters))
+            _same_version(f"recipe step {step!r}", its_version, VERSIONS.get(step, 1))
+        return Recipe(name, version, size, channels, tuple(made), saved["flip"])
+
+    def _start(self, scan: Scan) -> Scan:
+        scan = _sound(scan)
+        return as_grey(scan) if self.channels == made_channels(self.steps) else as_colour(scan)
+
+    def _after(self, steps: list[Step], scans: Iterable[Scan]) -> Iterator[Scan]:
+        """The scans that show something, after these steps."""
+        for scan in scans:
+            try:
+                scan = self._start(scan)
+                for step in steps:
+                    scan = step(scan)
+            except ScanError:
+                continue
+            yield scan
+
+
+def made_channels(steps: Iterable[Step]) -> int:
+    """How many channels the steps make of one, as `CHANNELS` tells."""
+    return math.prod(CHANNELS[step.name](**step.parameters) for step in steps if step.name in CHANNELS)
+
+
+def _same_version(what: str, saved: Any, made: int) -> None:
+    if saved != made:
+        raise InputError(
+            f"{what} is of version {saved} and this medtl makes version {made}: the pixels would differ; "
+            "use the medtl that the model was trained with, or train again"
+        )
+
+
+def _whole(number: Any) -> bool:
+    return isinstance(number, int) and not isinstance(number, bool)
+
+
+def _plain(value: Any) -> Any:
+    """The same in JSON's types, so that a recipe equals itself after it was saved."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, str | bool | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise TypeError(f"{value!r} is no number, text, list or mapping")
 
 
 def _sound(scan: Scan) -> Scan:

@@ -28,6 +28,7 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             "ultrasound",
             version=2,
+            flip=True,
             steps=(
                 Step("crop_to_region"),
                 _slices,
@@ -42,9 +43,9 @@ RECIPES: dict[str, Recipe] = {
         _ct("ct", level=40.0, width=400.0),
         _ct("ct-lung", level=-600.0, width=1500.0),
         _ct("ct-bone", level=400.0, width=1800.0),
-        Recipe("mr", version=2, steps=(Step("orient"), Step("z_score", {"limit": 3.0}), _slices)),
-        Recipe("colour", channels=3, steps=(_slices, Step("bit_range"))),
-        Recipe("picture", steps=(_slices, Step("bit_range"))),
+        Recipe("mr", version=2, flip=True, steps=(Step("orient"), Step("z_score", {"limit": 3.0}), _slices)),
+        Recipe("colour", channels=3, flip=True, steps=(_slices, Step("bit_range"))),
+        Recipe("picture", flip=True, steps=(_slices, Step("bit_range"))),
     )
 }
 

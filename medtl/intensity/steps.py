@@ -15,7 +15,7 @@ from medtl.intensity.regions import crop_to_region
 from medtl.intensity.slices import choose_slices
 
 #: Adding a step = adding a function in a file of this folder and a line here. A recipe names its steps by these names,
-#: on disk too.
+#: on disk too. Pixels inside a recipe: (slices, rows, columns) or (slices, rows, columns, channels).
 STEPS: Mapping[str, Callable[..., Any]] = {
     "crop_to_region": crop_to_region,
     "percentile_window": percentile_window,
@@ -25,3 +25,19 @@ STEPS: Mapping[str, Callable[..., Any]] = {
     "orient": orient,
     "choose_slices": choose_slices,
 }
+
+#: The version of a step, where it is above 1. It rises whenever the same scan and parameters give other pixels.
+VERSIONS: Mapping[str, int] = {}
+
+#: The version of what every recipe has in common: gaps filled, grey or colour at the start, `fit_square` at the end.
+COMMON = 1
+
+#: What a step learns from a cohort: (scans as the steps before leave them, its other parameters) -> the parameters
+#: that are learnt, in JSON's types. In the step's function those have the default None, and no others have it.
+LEARNERS: Mapping[str, Callable[..., dict[str, Any]]] = {}
+
+#: How many channels a step makes of one, by its parameters, for steps that make channels themselves.
+CHANNELS: Mapping[str, Callable[..., int]] = {}
+
+#: Steps that choose among slices or put them together. What harmonises grey values goes before them: see `harmonised`.
+SLICES = frozenset({"choose_slices", "neighbouring_slices", "project"})

@@ -82,20 +82,29 @@ def test_the_pixels_of_each_version_stay_as_they_are() -> None:
         np.testing.assert_allclose((pixels.mean(), pixels.std()), expected[name], atol=2e-4, err_msg=name)
 
 
+def saved_step(name: str, version: int | None = 1, **parameters: float) -> dict:
+    return {"name": name, "version": version, "parameters": parameters}
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"name": "x-ray"}, "recipe 'x-ray' is unknown"),
-        ({"version": 99}, "of version 99 and this medtl makes version 2"),
-        ({"version": 1}, "of version 1 and this medtl makes version 2"),
-        ({"steps": [{"name": "sharpen", "parameters": {}}]}, "step 'sharpen' is unknown"),
-        ({"steps": [{"name": "window", "parameters": {"level": 1}}]}, "missing a required argument: 'width'"),
-        ({"steps": [{"name": "bit_range", "parameters": {"bits": 1}}]}, "unexpected keyword argument 'bits'"),
+        ({"common": 99}, "have in common is of version 99 and this medtl makes version 1"),
+        (
+            {"steps": [saved_step("window", 2, level=1, width=2)]},
+            "step 'window' is of version 2 and .* makes version 1",
+        ),
+        ({"steps": [saved_step("sharpen")]}, "step 'sharpen' is unknown: this medtl knows"),
+        ({"steps": [saved_step("windw", level=1, width=2)]}, "step 'windw' is unknown: did you mean 'window'"),
+        ({"steps": [saved_step("window", level=1)]}, "missing a required argument: 'width'; its param.*: level, width"),
+        ({"steps": [saved_step("bit_range", bits=1)]}, "unexpected keyword argument 'bits'; its parameters: none"),
+        ({"steps": [saved_step("orient", None)]}, "does not say which versions"),
         ({"steps": 3}, "recipe.json is not a recipe"),
         ({"steps": ["window"]}, "recipe.json is not a recipe"),
         ({"landmarks": [1]}, "'landmarks', which this medtl does not know"),
         ({"size": "112"}, "size is '112'"),
-        ({"channels": 2}, "channels is 2"),
+        ({"flip": "no"}, "flip is 'no'"),
+        ({"channels": 2}, "channels is 2 and its steps make 1 of grey and 3 of red, green, blue: give 1 or 3"),
     ],
 )
 def test_a_recipe_that_cannot_be_reproduced_is_refused(change: dict, says: str) -> None:
@@ -104,10 +113,11 @@ def test_a_recipe_that_cannot_be_reproduced_is_refused(change: dict, says: str) 
 
 
 def test_a_recipe_cut_off_is_refused() -> None:
-    for key in ("name", "version", "size", "channels", "steps"):
+    for key in RECIPES["ct"].to_dict():
         saved = RECIPES["ct"].to_dict()
         del saved[key]
-        with pytest.raises(InputError, match=r"recipe\.json is not a recipe"):
+        says = "does not say which versions" if key in ("common", "flip") else r"recipe\.json is not a recipe"
+        with pytest.raises(InputError, match=says):
             Recipe.from_dict(saved)
 
 
