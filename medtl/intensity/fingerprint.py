@@ -1,194 +1,216 @@
-"""What a model was trained on, in a few numbers a scan, and how a later scan is compared with it.
+"""What a model was trained on, as ranges, and how a later scan is compared with it.
 
-A `Print` says what one scan was like as it was read, before any recipe; `Prints` are those of many. After nnU-Net's
-data fingerprint (Isensee et al., Nature Methods 2021, arXiv:1809.10486), which plans a training by it; here it also
-stays with the model, since a recipe makes something presentable of any scan and so hides what was wrong with it.
+After nnU-Net's data fingerprint (Isensee et al., Nature Methods 2021, arXiv:1809.10486), which plans a training by it.
+Here it also stays with the model: a recipe makes something presentable of any scan, and so hides what is wrong with it.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from medtl.scans.scan import Scan
+from medtl.errors import InputError
+from medtl.intensity.prints import NUMBERS, Print, Prints, from_json, print_of, to_json
 
-#: What `Print.numbers` holds, in order: percentiles 1, 50 and 99 of the pixels that show something, in their own unit;
-#: mm; counts; the share of pixels in colour.
-NUMBERS = (
-    "low",
-    "middle",
-    "high",
-    "spacing of slices",
-    "spacing of rows",
-    "spacing of columns",
-    "slices",
-    "rows",
-    "columns",
-    "colour",
-)
+__all__ = ["NUMBERS", "Fingerprint", "Print", "Prints", "from_json", "print_of", "to_json"]
 
-#: So many of a scan's values are looked at, evenly: percentiles of 65,536 are right to well under 1 %.
-_SAMPLED = 2**16
+#: In the order in which they tell a scan apart.
+_VALUES = ("low", "high", "contrast", "middle")
+_WORDS = {
+    "low": "darkest values (1st percentile)",
+    "middle": "median value",
+    "high": "brightest values (99th percentile)",
+    "contrast": "values from dark to bright (1st to 99th percentile) over",
+}
+
+#: How far beyond the range a scan may lie and still be familiar. "value": a quarter of the whole range of grey values,
+#: or this factor (the values of MR have no unit, and vary as much at one machine); "times": this factor; "share": a
+#: quarter more, or this factor less (where all are in colour, none in grey is familiar).
+_MARGINS: dict[str, tuple[str, float]] = {
+    "low": ("value", 2.0),
+    "middle": ("value", 2.0),
+    "high": ("value", 2.0),
+    "contrast": ("times", 2.5),
+    "spacing of slices": ("times", 1.5),
+    "spacing of rows": ("times", 1.5),
+    "spacing of columns": ("times", 1.5),
+    "slices": ("times", 3.0),
+    "rows": ("times", 3.0),
+    "columns": ("times", 3.0),
+    "colour": ("share", 4.0),
+}
+_QUARTER = 0.25
+#: Modalities of one kind of picture, by another machine.
+_ALIKE = ({"CR", "DX", "RG"}, {"US", "IVUS"})
 
 
 @dataclass(frozen=True)
-class Print:
-    """What one scan was like as it was read.
+class Fingerprint:
+    """The range of what a model was trained on.
 
     Attributes:
-        numbers: float, one for each of `NUMBERS`, nan where the file does not know.
-        modality: the DICOM code, "" where the file does not know.
-        manufacturer: of the machine, "" where the file does not know.
+        scans: how many.
+        ranges: name -> (least, most) of the scans, for each of `NUMBERS` that they know, and for "contrast", the
+            difference of high and low.
+        modalities: the different ones that are known, sorted.
+        manufacturers: likewise.
     """
 
-    numbers: tuple[float, ...]
-    modality: str = ""
-    manufacturer: str = ""
-
-
-@dataclass(frozen=True)
-class Prints:
-    """The prints of N scans in about 50 bytes each.
-
-    Attributes:
-        numbers: float32 (N, len(NUMBERS)), nan where unknown.
-        modality: int32 (N,), a place in `modalities`.
-        manufacturer: int32 (N,), a place in `manufacturers`.
-        modalities: the different ones.
-        manufacturers: the different ones.
-    """
-
-    numbers: np.ndarray
-    modality: np.ndarray
-    manufacturer: np.ndarray
-    modalities: tuple[str, ...]
-    manufacturers: tuple[str, ...]
+    scans: int
+    ranges: Mapping[str, tuple[float, float]]
+    modalities: tuple[str, ...] = ()
+    manufacturers: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, prints: Iterable[Print]) -> Prints:
-        """The prints in their order; they may come one by one."""
-        modalities: dict[str, int] = {}
-        manufacturers: dict[str, int] = {}
-        numbers, modality, manufacturer = [], [], []
-        for each in prints:
-            numbers.append(np.array(each.numbers, dtype=np.float32))
-            modality.append(modalities.setdefault(each.modality, len(modalities)))
-            manufacturer.append(manufacturers.setdefault(each.manufacturer, len(manufacturers)))
-        return cls(
-            np.array(numbers, dtype=np.float32).reshape(-1, len(NUMBERS)),
-            np.array(modality, dtype=np.int32),
-            np.array(manufacturer, dtype=np.int32),
-            tuple(modalities),
-            tuple(manufacturers),
+    def fit(cls, prints: Prints | Iterable[Print]) -> Fingerprint:
+        """The ranges of these scans.
+
+        Of thousands of scans a few are always odd (a test image, a wrong unit) and would make every later one look
+        usual: least and most are the quantiles 0.001 and 0.999, which are the smallest and largest of up to 1,000. A
+        number that fewer than a tenth of the scans know gets no range.
+        """
+        table = prints if isinstance(prints, Prints) else Prints.of(prints)
+        ranges = {}
+        for name, column in _columns(table.numbers).items():
+            known = column[np.isfinite(column)]
+            if len(known) and 10 * len(known) >= len(column):
+                least = np.quantile(known, 0.001, method="lower")
+                most = np.quantile(known, 0.999, method="higher")
+                ranges[name] = (float(least), float(most))
+        modalities = {table.modalities[code] for code in np.unique(table.modality)}
+        manufacturers = {table.manufacturers[code] for code in np.unique(table.manufacturer)}
+        return cls(len(table), ranges, _sorted(modalities), _sorted(manufacturers))
+
+    def joined(self, other: Fingerprint) -> Fingerprint:
+        """That of a model trained on both, one after the other."""
+        ranges = {
+            name: (
+                min(each.ranges[name][0] for each in (self, other) if name in each.ranges),
+                max(each.ranges[name][1] for each in (self, other) if name in each.ranges),
+            )
+            for name in (*NUMBERS, "contrast")
+            if name in self.ranges or name in other.ranges
+        }
+        return Fingerprint(
+            self.scans + other.scans,
+            ranges,
+            _sorted({*self.modalities, *other.modalities}),
+            _sorted({*self.manufacturers, *other.manufacturers}),
         )
 
-    def __len__(self) -> int:
-        return len(self.numbers)
+    def outside(self, scan: Print) -> list[str]:
+        """Why a scan lies outside what the model was trained on, a short phrase each; none where it does not.
 
-    def __getitem__(self, i: int) -> Print:
-        """The print of scan `i`, its numbers to float32's precision."""
-        return Print(
-            tuple(self.numbers[i].tolist()),
-            self.modalities[self.modality[i]],
-            self.manufacturers[self.manufacturer[i]],
-        )
+        What is unknown on one side is not compared. Held against the ranges are the values (one phrase for the first
+        of them that tells), the spacing, the size, the colour and the modality, with the margins in `_MARGINS`. Half of
+        a hospital's patients held against the other half are hardly ever outside: see `tests/intensity`.
+        """
+        said = _other_modality(scan.modality, self.modalities)
+        numbers = {name: float(column[0]) for name, column in _columns(np.array([scan.numbers])).items()}
+        out = {name for name in self.ranges if math.isfinite(numbers[name]) and not self._holds(name, numbers[name])}
+        said += [self._phrase(name, numbers[name]) for name in _VALUES if name in out][:1]
+        if "spacing of rows" in out and numbers["spacing of rows"] == numbers["spacing of columns"]:
+            out.discard("spacing of columns")  # pixels are square nearly always: it would be said twice
+        return said + [self._phrase(name, numbers[name]) for name in NUMBERS if name in out and name not in _VALUES]
 
-    def __iter__(self) -> Iterator[Print]:
-        return (self[i] for i in range(len(self)))
+    def new_manufacturer(self, scan: Print) -> str:
+        """A phrase where the scan's machine is of none of the manufacturers trained on, else "".
 
-    def select(self, chosen: np.ndarray) -> Prints:
-        """Those where a boolean (N,) is true, or those at whole-numbered places (M,), in that order."""
-        return Prints(
-            self.numbers[chosen],
-            self.modality[chosen],
-            self.manufacturer[chosen],
-            self.modalities,
-            self.manufacturers,
-        )
+        Every new hospital has such machines: it is worth knowing, and alone makes no scan unfamiliar. Manufacturers
+        are told apart by the first word of their names ("GE MEDICAL SYSTEMS" and "GE Healthcare" are one).
+        """
+        known = {_maker(name) for name in self.manufacturers}
+        if not known or not _maker(scan.manufacturer) or _maker(scan.manufacturer) in known:
+            return ""
+        return f"a machine of {scan.manufacturer}, trained on {_listed(self.manufacturers)}"
 
-    @staticmethod
-    def concat(several: Sequence[Prints]) -> Prints:
-        """One after the other."""
-        modality, modalities = _joined([(each.modality, each.modalities) for each in several])
-        manufacturer, manufacturers = _joined([(each.manufacturer, each.manufacturers) for each in several])
-        empty = np.empty((0, len(NUMBERS)), dtype=np.float32)
-        numbers = np.concatenate([empty, *(each.numbers for each in several)])
-        return Prints(numbers, modality, manufacturer, modalities, manufacturers)
+    def to_dict(self) -> dict[str, Any]:
+        """In JSON's types."""
+        return {
+            "scans": self.scans,
+            "ranges": {name: list(ends) for name, ends in self.ranges.items()},
+            "modalities": list(self.modalities),
+            "manufacturers": list(self.manufacturers),
+        }
 
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> Fingerprint:
+        """What `to_dict` gave.
 
-def print_of(scan: Scan) -> Print:
-    """The scan's print, before any recipe.
+        Raises:
+            InputError: it is something else.
+        """
+        try:
+            ranges = {str(name): (float(least), float(most)) for name, (least, most) in saved["ranges"].items()}
+            if unknown := sorted(set(ranges) - {*NUMBERS, "contrast"}):
+                raise InputError(f"the fingerprint holds {unknown[0]!r}, which this medtl does not know: update medtl")
+            names = [tuple(map(str, saved[key])) for key in ("modalities", "manufacturers")]
+            return cls(int(saved["scans"]), ranges, *names)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError("the fingerprint of what the model was trained on is damaged: copy it again") from error
 
-    Args:
-        scan: as `medtl.read` gives it. Its values are taken as they are; those of its padding (the header's "padding")
-            and what is not finite do not count.
-    """
-    pixels = scan.pixels
-    values = _sample(pixels)
-    if padding := scan.header.get("padding"):
-        low, high = padding
-        values = values[(values < np.float32(low)) | (values > np.float32(high))]
-    percentiles = np.percentile(values, (1, 50, 99)).tolist() if values.size else [math.nan] * 3
-    return Print(
-        (*percentiles, *map(float, scan.spacing), *map(float, pixels.shape[:3]), _share_in_colour(scan)),
-        scan.modality,
-        str(scan.header.get("manufacturer") or "").strip(),
-    )
+    def _holds(self, name: str, number: float) -> bool:
+        least, most = self.ranges[name]
+        kind, factor = _MARGINS[name]
+        if kind == "share":
+            return least / factor <= number <= most + _QUARTER
+        if kind == "value" and least - _QUARTER * self._span <= number <= most + _QUARTER * self._span:
+            return True
+        return least / factor <= number <= most * factor and (number > 0 or kind == "times")
 
+    @property
+    def _span(self) -> float:
+        """From the darkest to the brightest value trained on."""
+        values = [end for name in ("low", "middle", "high") for end in self.ranges.get(name, ())]
+        return max(values, default=0.0) - min(values, default=0.0)
 
-def to_json(print_: Print) -> str:
-    """One line of JSON; what is unknown is null."""
-    numbers = [number if math.isfinite(number) else None for number in print_.numbers]
-    return json.dumps({"numbers": numbers, "modality": print_.modality, "manufacturer": print_.manufacturer})
-
-
-def from_json(text: str) -> Print:
-    """The print that `to_json` wrote.
-
-    Raises:
-        ValueError: it is something else.
-    """
-    try:
-        saved = json.loads(text)
-        numbers = tuple(math.nan if number is None else float(number) for number in saved["numbers"])
-        modality, manufacturer = saved["modality"], saved["manufacturer"]
-    except (KeyError, TypeError) as error:
-        raise ValueError("not the print of a scan") from error
-    if len(numbers) != len(NUMBERS) or not isinstance(modality, str) or not isinstance(manufacturer, str):
-        raise ValueError("not the print of a scan")
-    return Print(numbers, modality, manufacturer)
-
-
-def _sample(pixels: np.ndarray) -> np.ndarray:
-    """At most about 65,536 finite values, evenly over the scan, float32 (n,)."""
-    flat = pixels.reshape(-1)
-    step = max(1, flat.size // _SAMPLED)
-    line = flat.size // max(1, pixels.shape[0] * pixels.shape[1])
-    while line and step > 1 and math.gcd(step, line) > 1:  # so that it does not go down one column
-        step += 1
-    values = flat[::step]
-    finite = np.isfinite(values)
-    return values if finite.all() else values[finite]
+    def _phrase(self, name: str, number: float) -> str:
+        least, most = self.ranges[name]
+        if name == "colour":
+            trained = "in grey" if most < 0.01 else f"with {least:.0%} to {most:.0%} of the pixels in colour"
+            return f"{number:.0%} of its pixels are in colour, trained on scans {trained}"
+        unit = " mm" if name.startswith("spacing") else ""
+        trained = _number(least) if _number(least) == _number(most) else f"{_number(least)} to {_number(most)}"
+        if name in ("slices", "rows", "columns"):
+            return f"{_number(number)} {name if number != 1 else name[:-1]}, trained on {trained}"
+        return f"{_WORDS.get(name, name)} {_number(number)}{unit}, trained on {trained}{unit}"
 
 
-def _share_in_colour(scan: Scan) -> float:
-    """The share of pixels, 0 to 1, whose red, green and blue differ by more than a twentieth of the largest value."""
-    if not scan.colour:
-        return 0.0
-    every = max(1, scan.pixels[..., 0].size // _SAMPLED)
-    values = scan.pixels.reshape(-1, scan.pixels.shape[-1])[::every]
-    return float(np.mean(np.ptp(values, axis=-1) > 0.05 * max(float(np.nanmax(values)), 1e-6)))
+def _columns(numbers: np.ndarray) -> dict[str, np.ndarray]:
+    """Numbers (N, len(NUMBERS)) -> each by its name (N,), and the contrast."""
+    columns = {name: numbers[:, k] for k, name in enumerate(NUMBERS)}
+    return {**columns, "contrast": columns["high"] - columns["low"]}
 
 
-def _joined(several: Sequence[tuple[np.ndarray, tuple[str, ...]]]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Codes with their names, one after the other -> codes int32 (N,) in one list of names."""
-    place: dict[str, int] = {}
-    parts = [np.empty(0, dtype=np.int32)]
-    for codes, names in several:
-        new = np.array([place.setdefault(name, len(place)) for name in names], dtype=np.int32)
-        parts.append(new[codes] if len(names) else codes)
-    return np.concatenate(parts), tuple(place)
+def _other_modality(modality: str, known: Sequence[str]) -> list[str]:
+    alike = next((kind for kind in _ALIKE if modality in kind), {modality})
+    return [f"modality {modality}, trained on {_listed(known)}"] if modality and known and not alike & {*known} else []
+
+
+def _maker(manufacturer: str) -> str:
+    """The first word of a manufacturer's name, in lower case."""
+    words = re.findall(r"[^\W_]+", manufacturer.casefold())
+    return words[0] if words else ""
+
+
+def _sorted(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({name[:64] for name in names} - {""}))
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Two of them by name: "GE and SIEMENS", "GE, SIEMENS and 3 more"."""
+    if len(names) > 3:
+        return f"{', '.join(names[:2])} and {len(names) - 2} more"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _number(number: float) -> str:
+    """Three digits that count, whole numbers whole: 1,024, 0.8, 12.5."""
+    if number == round(number) or abs(number) >= 1000:
+        return f"{number:,.0f}"
+    return f"{number:.3g}"
