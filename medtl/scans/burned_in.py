@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from medtl.scans.scan import Scan
@@ -11,6 +13,7 @@ SIDE = 400  # pictures of twice this length and more are shrunk by a whole facto
 SMALLEST = 32  # rows and columns of a picture on which anyone writes
 HEIGHTS = (5, 24)  # rows of a glyph
 CROSS = 0.15  # contrast of all four arms of a calliper's cross with all four corners between them
+ARM = 6  # the longest arm of a cross
 ROWS = ((1, 7, 0.15, 3), (1, 7, 0.25, 2), (1, 5, 0.2, 2), (5, 5, 0.3, 2))  # opening (rows, columns), contrast, glyphs
 LONE = ((0.1, 0.25, 5), (0.2, 0.25, 9), (0.4, 0.3, 9))  # noise around as a share of the contrast, contrast, height
 
@@ -27,31 +30,126 @@ def find_overlay(scan: Scan) -> str:
     What is missed is small (marks of 5 pixels), dotted, or a blurred letter of lead. CT, MR, PET and nuclear medicine,
     and volumes that lie at a place in the patient or name no modality, hold measurements and are not looked at.
     """
-    volume = len(scan.pixels) > 1 and (scan.affine is not None or not scan.modality)
-    if scan.modality in MEASURED or volume or not scan.pixels.size:
+    if _is_measured(scan):
         return ""
     picture = scan.pixels[len(scan.pixels) // 2]
-    in_colour = scan.colour and np.mean(np.ptp(picture, axis=-1) > 0.05 * max(float(picture.max()), 1e-6)) > 0.25
-    grey = _grey(picture, int(scan.header.get("bits") or 0))
-    if min(grey.shape) < SMALLEST or not np.isfinite(grey).all():
+    grey, _ = _grey(picture, int(scan.header.get("bits") or 0))
+    if not _can_be_read(grey):
         return ""
     crosses = _crosses(grey)
-    text = _has_row(grey, crosses) or (not in_colour and _has_lone_glyph(grey, crosses))
+    text = _any(_rows(grey, crosses)) or (not _in_colour(picture) and _any(_lone_glyphs(grey, crosses)))
     return " and ".join(word for word, there in (("text", text), ("callipers", len(crosses) > 0)) if there)
 
 
-def _grey(picture: np.ndarray, bits: int) -> np.ndarray:
-    """(rows, columns) from 0 to 1, shrunk to a length at which letters are a few pixels high."""
+def overlay_of(scan: Scan) -> np.ndarray | None:
+    """Which pixels are burned in, by the signs of `find_overlay` in every slice.
+
+    And what stands beside it and is as bright, which is no sign by itself.
+
+    Returns:
+        bool (slices, rows, columns), at the scan's own resolution; None where nothing is burned in.
+    """
+    if _is_measured(scan):
+        return None
+    overlay = np.zeros(scan.pixels.shape[:3], bool)
+    for picture, mask in zip(scan.pixels, overlay, strict=True):
+        grey, step = _grey(picture, int(scan.header.get("bits") or 0))
+        if not _can_be_read(grey):
+            continue
+        strokes = np.kron(_strokes(grey, lone=not _in_colour(picture)), np.ones((step, step), bool))
+        mask[: strokes.shape[0], : strokes.shape[1]] = strokes
+    return overlay if overlay.any() else None
+
+
+def _strokes(grey: np.ndarray, lone: bool) -> np.ndarray:
+    """Which pixels of a shrunk picture are strokes of glyphs and crosses; `lone` where a glyph may stand alone.
+
+    What was found shows how bright the ink is. All ink as bright joins, that stands beside what was found: letters that
+    touch, the digit of a cross, the next line.
+    """
+    crosses = _crosses(grey)
+    found = np.zeros(grey.shape, bool)
+    for glyphs in (*_rows(grey, crosses), *(_lone_glyphs(grey, crosses) if lone else ())):
+        found |= glyphs
+    above = grey - _opened(grey, 7, 7)
+    for y, x in crosses:
+        for arm in (np.s_[max(y - ARM, 0) : y + ARM + 1, x], np.s_[y, max(x - ARM, 0) : x + ARM + 1]):
+            found[arm] |= above[arm] > above[y, x] / 2
+    return _joined(grey, above, found) if found.any() else found
+
+
+def _joined(grey: np.ndarray, above: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """`found` and the marks beside it, as bright and as large as letters or a word whose letters touch."""
+    from scipy import ndimage
+
+    ink = found | (above > np.median(above[found]) / 2)
+    marks, count = ndimage.label(ink, np.ones((3, 3)))
+    boxes = np.array([(y.start, y.stop, x.start, x.stop) for y, x in ndimage.find_objects(marks)])
+    brightest = ndimage.maximum(grey, marks, np.arange(1, count + 1))
+    top, bottom, left, right = boxes.T
+    height, width = bottom - top, right - left
+    taken = np.zeros(count, bool)
+    taken[np.unique(marks[found]) - 1] = True
+    like = (height >= HEIGHTS[0]) & (height <= HEIGHTS[1]) & (width <= 8 * height)
+    like &= brightest > np.median(brightest[taken]) - 0.2
+    letter = width <= 1.4 * height + 1
+    taken &= np.bincount(marks[found], minlength=count + 1)[1:] > 0.4 * np.bincount(marks.ravel())[1:]
+    for _ in range(4):
+        near = np.zeros(count, bool)
+        for t, b, l, r in boxes[taken]:
+            reach = min(b - t, HEIGHTS[1]) * 1.5
+            level = (np.abs(top - t) <= 1) & (np.abs(bottom - b) <= 1)
+            beside = (left < r + reach) & (right > l - reach) & (top < b + reach) & (bottom > t - reach)
+            near |= beside & (letter | level)
+        joining = np.flatnonzero(near & like & ~taken)
+        joining = [n for n in joining if _on_darker(grey, marks, n + 1, boxes[n])]
+        if not joining:
+            break
+        taken[joining] = True
+    return found | np.concatenate([[False], taken])[marks]
+
+
+def _on_darker(grey: np.ndarray, marks: np.ndarray, number: int, box: np.ndarray, around: int = 2) -> bool:
+    """Whether a mark is far brighter than nearly all that surrounds it and is no ink itself."""
+    top, bottom, left, right = box
+    part = slice(max(top - around, 0), bottom + around), slice(max(left - around, 0), right + around)
+    mark, other = marks[part] == number, marks[part] == 0
+    return bool(other.any() and np.median(grey[part][mark]) > np.percentile(grey[part][other], 90) + 0.1)
+
+
+def _is_measured(scan: Scan) -> bool:
+    """Whether nobody writes on such a scan, or there is nothing to write on."""
+    volume = len(scan.pixels) > 1 and (scan.affine is not None or not scan.modality)
+    return scan.modality in MEASURED or volume or not scan.pixels.size
+
+
+def _in_colour(picture: np.ndarray) -> bool:
+    """Whether the colours of (rows, columns[, 3]) are more than those of letters and a logo."""
+    if picture.ndim == 2:
+        return False
+    return bool(np.mean(np.ptp(picture, axis=-1) > 0.05 * max(float(picture.max()), 1e-6)) > 0.25)
+
+
+def _can_be_read(grey: np.ndarray) -> bool:
+    return min(grey.shape) >= SMALLEST and bool(np.isfinite(grey).all())
+
+
+def _any(masks: Iterator[np.ndarray]) -> bool:
+    return next(masks, None) is not None
+
+
+def _grey(picture: np.ndarray, bits: int) -> tuple[np.ndarray, int]:
+    """(rows, columns) from 0 to 1, shrunk to a length at which letters are a few pixels high; by which factor."""
     grey = picture.max(axis=-1) if picture.ndim == 3 else picture
     step = max(1, max(grey.shape) // SIDE)
     rows, columns = (side // step * step for side in grey.shape)
     grey = grey[:rows, :columns].reshape(rows // step, step, columns // step, step).mean(axis=(1, 3), dtype=np.float32)
     if min(grey.shape) < SMALLEST:
-        return grey
+        return grey, step
     low, high = float(grey.min()), float(grey.max())
     if bits == 8 and low >= 0 and high <= 255:
         low, high = 0.0, 255.0
-    return (grey - low) / max(high - low, 1e-6)
+    return (grey - low) / max(high - low, 1e-6), step
 
 
 def _opened(grey: np.ndarray, rows: int, columns: int) -> np.ndarray:
@@ -107,15 +205,17 @@ def _crosses(grey: np.ndarray, arm: int = 3, longest: int = 6) -> np.ndarray:
     return np.argwhere(found)
 
 
-def _has_row(grey: np.ndarray, crosses: np.ndarray) -> bool:
-    """Whether glyphs stand side by side with level tops and bottoms, no further apart than one and a half heights."""
+def _rows(grey: np.ndarray, crosses: np.ndarray) -> Iterator[np.ndarray]:
+    """The glyphs of each row: side by side, tops and bottoms level, at most one and a half heights apart. Masks."""
     from scipy.sparse import coo_array  # not needed for the many that are CT and MR
     from scipy.sparse.csgraph import connected_components
     from scipy.spatial import cKDTree
 
+    above, sides = grey, (1, 1)
     for rows, columns, contrast, enough in ROWS:
-        strokes = grey - _opened(grey, rows, columns) > contrast
-        boxes = _glyphs(strokes, crosses)[1]
+        if sides != (rows, columns):
+            above, sides = grey - _opened(grey, rows, columns), (rows, columns)
+        marks, boxes, numbers = _glyphs(above > contrast, crosses)
         if len(boxes) < enough:
             continue
         top, bottom, left, right = boxes.T
@@ -125,18 +225,21 @@ def _has_row(grey: np.ndarray, crosses: np.ndarray) -> bool:
         near = gap <= 1.5 * (bottom - top)[first]
         size = len(boxes)
         edges = coo_array((np.ones(int(near.sum())), (first[near], second[near])), shape=(size, size))
-        if np.bincount(connected_components(edges, directed=False)[1]).max() >= enough:
-            return True
-    return False
+        row_of = connected_components(edges, directed=False)[1]
+        for row in np.flatnonzero(np.bincount(row_of) >= enough):
+            row_marks = np.zeros(marks.max() + 1, bool)
+            row_marks[numbers[row_of == row]] = True
+            yield row_marks[marks]
 
 
-def _has_lone_glyph(grey: np.ndarray, crosses: np.ndarray, around: int = 4) -> bool:
-    """Whether a glyph stands on even ground: far brighter than what surrounds it, which is far less noisy than that."""
-    marks, boxes = _glyphs(grey - _opened(grey, 7, 7) > 0.2, crosses)
+def _lone_glyphs(grey: np.ndarray, crosses: np.ndarray, around: int = 4) -> Iterator[np.ndarray]:
+    """Each glyph on even ground: far brighter than what surrounds it, which is far less noisy than that. Masks."""
+    marks, boxes, _ = _glyphs(grey - _opened(grey, 7, 7) > 0.2, crosses)
     for top, bottom, left, right in boxes:
         outer = slice(max(top - around, 0), bottom + around), slice(max(left - around, 0), right + around)
         inner = slice(top, bottom), slice(left, right)
-        mark = marks[inner] == np.bincount(marks[inner].ravel())[1:].argmax() + 1
+        number = np.bincount(marks[inner].ravel())[1:].argmax() + 1
+        mark = marks[inner] == number
         area, box = int(mark.sum()), (bottom - top) * (right - left)
         if area < 8 or right - left < 2 or (area > 0.75 * box and right - left >= 4):
             continue  # a speck, or a disc: an electrode, a clip
@@ -149,12 +252,14 @@ def _has_lone_glyph(grey: np.ndarray, crosses: np.ndarray, around: int = 4) -> b
         contrast = np.percentile(grey[inner][mark], 75) - np.percentile(values, 90)
         noise = values.std() / max(contrast, 1e-3)
         if any(noise < most and contrast > least and bottom - top >= high for most, least, high in LONE):
-            return True
-    return False
+            glyph = np.zeros(grey.shape, bool)
+            glyph[inner] = mark
+            yield glyph
 
 
-def _glyphs(strokes: np.ndarray, crosses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What holds together and is as large as a letter: numbered (rows, columns); boxes (N, 4) top, bottom, left, right.
+def _glyphs(strokes: np.ndarray, crosses: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What holds together and is as large as a letter: all marks, numbered (rows, columns); the letters' boxes (N, 4)
+    top, bottom, left, right, and their numbers (N,).
 
     Callipers' crosses and the digit that touches one are left out.
     """
@@ -168,4 +273,4 @@ def _glyphs(strokes: np.ndarray, crosses: np.ndarray) -> tuple[np.ndarray, np.nd
     if len(crosses):
         crossed = np.unique(marks[crosses[:, 0], crosses[:, 1]])
         fits[crossed[crossed > 0] - 1] = False
-    return marks, boxes[fits]
+    return marks, boxes[fits], np.flatnonzero(fits) + 1
