@@ -79,14 +79,14 @@ class Role:
         bags = [self.cohort.pixels(row) for row in rows]
         pixels = torch.from_numpy(np.concatenate(bags)).to(device)
         pixels = pixels.to(memory_format=torch.channels_last)
+        bag = torch.from_numpy(np.repeat(np.arange(len(rows)), [len(each) for each in bags]))
         if self.augmentation is not None:
             generator = torch.Generator().manual_seed(hash((seed, step, rank)) % 2**63)
-            pixels = self.augmentation(pixels, generator).contiguous(memory_format=torch.channels_last)
-        bag = np.repeat(np.arange(len(rows)), [len(each) for each in bags])
+            pixels = self.augmentation(pixels, generator, bag).contiguous(memory_format=torch.channels_last)
         label = torch.from_numpy(self.cohort.label[rows]).to(device) if self.labelled else None
         return Batch(
             pixels=pixels,
-            bag=torch.from_numpy(bag).to(device),
+            bag=bag.to(device),
             label=label,
             site=torch.from_numpy(self.cohort.site[rows]).to(device),
             row=torch.from_numpy(rows).to(device),

@@ -29,7 +29,9 @@ from medtl.training.loop import EPOCH
 
 SIDE = 8
 STEPS = 2 * EPOCH + 10  # of the script: two epochs and a short one
-LIGHT = Augmentation(rotation=0, scale=0, translation=0, flip=0, contrast=0.1, brightness=0, gamma=0, noise=0.05)
+LIGHT = Augmentation(
+    rotation=0, scale=0, translation=0, flip=0, contrast=0.1, brightness=0, gamma=0, noise=0.05, blur=0
+)
 
 
 @dataclass
