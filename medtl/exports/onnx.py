@@ -20,6 +20,7 @@ from medtl.errors import InputError
 from medtl.exports.runtime import DESCRIPTION, MODEL, SCHEMA_VERSION, Export
 from medtl.files import atomic_write
 from medtl.models import Classifier
+from medtl.models.pooling import GatedAttention
 from medtl.progress import track
 from medtl.runs.layout import may_replace, plain, write_json
 from medtl.runs.provenance import medtl_version
@@ -28,7 +29,7 @@ from medtl.runs.run import Run
 if TYPE_CHECKING:
     from medtl.data import Cohort
 
-TOLERANCE = 1e-4  # of a probability, ONNX Runtime against PyTorch
+TOLERANCE = 1e-4  # of a probability and of a slice's weight, ONNX Runtime against PyTorch
 REAL_SCANS = 100  # so many of a cohort are compared
 BAGS = (1, 2, 5, 17)  # the sizes of the synthetic bags that are compared
 
@@ -39,11 +40,17 @@ class OneScan(nn.Module):
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
         self.classifier = classifier
+        self.attends = isinstance(classifier.pooling, GatedAttention)
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels (instances, C, H, W) of one scan -> logits (1, K), features (1, F)."""
-        output = self.classifier.classify(self.classifier.backbone(pixels).mean(dim=0, keepdim=True))
-        return output.logits, output.features
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Pixels (instances, C, H, W) of one scan -> logits (1, K), features (1, F); of attention, (instances,) too."""
+        instances = self.classifier.backbone(pixels)
+        if not self.attends:
+            output = self.classifier.classify(instances.mean(dim=0, keepdim=True))
+            return output.logits, output.features
+        pooled, weights = self.classifier.pooling(instances, torch.zeros_like(instances[:, 0], dtype=torch.long), 1)
+        output = self.classifier.classify(pooled)
+        return output.logits, output.features, weights
 
 
 def export_onnx(
@@ -52,7 +59,8 @@ def export_onnx(
     """Write `out/model.onnx` and `out/medtl.json`, after comparing them with PyTorch.
 
     `model.onnx` takes `pixels`, float32 (instances, C, H, W), any number of instances of one scan, and gives `logits`
-    (1, K) and `features` (1, F). `medtl.json` holds classes, recipe, trust and the model's sha256.
+    (1, K) and `features` (1, F); where the Run pools by attention, `attention` (instances,) too, the weights of the
+    slices, which sum to 1. `medtl.json` holds classes, recipe, trust and the model's sha256.
 
     Args:
         run: a finished Run.
@@ -93,11 +101,11 @@ def _description(run: Run, which: str, sha256: str) -> dict[str, Any]:
         "trust": plain(run.trust(which).to_dict()),
         "model": {"file": MODEL, "sha256": sha256},
         "fingerprint": run.fingerprint(which),
-        **{key: run.facts[key] for key in ("method", "backbone", "decision", "provenance") if key in run.facts},
+        **{key: run.facts[key] for key in ("method", "backbone", "decision", "trained_on", "provenance") if key in run.facts},
     }
 
 
-def _write_graph(model: nn.Module, run: Run, file: Path) -> None:
+def _write_graph(model: OneScan, run: Run, file: Path) -> None:
     example = torch.zeros(3, run.recipe.channels, run.recipe.size, run.recipe.size)
     noise = io.StringIO()
     logger = logging.getLogger("torch.onnx")
@@ -113,7 +121,7 @@ def _write_graph(model: nn.Module, run: Run, file: Path) -> None:
                 dynamo=True,
                 external_data=False,
                 input_names=["pixels"],
-                output_names=["logits", "features"],
+                output_names=["logits", "features", *(["attention"] if model.attends else [])],
                 dynamic_shapes=({0: torch.export.Dim("instances", min=1, max=65536)},),
                 verbose=False,
             )
@@ -137,6 +145,8 @@ def _compare(export: Export, classifier: Classifier, cohort: Cohort | None) -> d
         ours = export.probabilities(*export.outputs(bag))
         theirs = export.probabilities(output.logits.numpy(), output.features.numpy())
         largest = max(largest, float(np.abs(ours - theirs).max()))
+        if (weights := export.attention(bag)) is not None:
+            largest = max(largest, float(np.abs(weights - output.attention.numpy()).max()))
     if not largest < TOLERANCE:
         raise InputError(
             f"the export of this Run differs from PyTorch by {largest:.2g} in a probability, which is more than "

@@ -17,8 +17,9 @@ import onnxruntime
 
 from medtl.errors import InputError
 from medtl.intensity import Recipe
+from medtl.intensity.fingerprint import Fingerprint
 from medtl.progress import track
-from medtl.runs.rows import pixels_of, prediction_rows
+from medtl.runs.rows import Prepared, Remark, prediction_rows, prepared, remarks
 from medtl.trust import Trust, apply_trust
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Export:
         facts: medtl.json.
         recipe: how pixels become input.
         trust: calibrator, threshold, conformal sets, out-of-distribution.
+        trained_on: the range of the scans trained on, as they were read; None where an older medtl made it.
         session: ONNX Runtime's, on all cores.
     """
 
@@ -47,6 +49,7 @@ class Export:
     facts: dict[str, Any]
     recipe: Recipe
     trust: Trust
+    trained_on: Fingerprint | None
     session: onnxruntime.InferenceSession
 
     @classmethod
@@ -67,6 +70,7 @@ class Export:
             facts,
             Recipe.from_dict(facts["recipe"]),
             Trust.from_dict(facts["trust"]),
+            Fingerprint.from_dict(facts["trained_on"]) if "trained_on" in facts else None,
             _session(model, facts["model"]["sha256"]),
         )
 
@@ -85,6 +89,12 @@ class Export:
         logits, features = self.session.run(["logits", "features"], {"pixels": pixels})
         return logits, features
 
+    def attention(self, pixels: np.ndarray) -> np.ndarray | None:
+        """Pixels of one scan -> weights of its slices, float32 (instances,), sum 1; None where all count alike."""
+        if "attention" not in [output.name for output in self.session.get_outputs()]:
+            return None
+        return self.session.run(["attention"], {"pixels": pixels})[0]
+
     def probabilities(self, logits: np.ndarray, features: np.ndarray) -> np.ndarray:
         """Logits (N, K) and features (N, F) -> calibrated probabilities (N, K)."""
         return apply_trust(self.trust, logits, features).probabilities
@@ -98,26 +108,28 @@ class Export:
         usable = [row for row in rows if row.status == "ok"]
         given: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         failed: dict[str, str] = {}
-        for row, (pixels, reason) in track(_ahead(usable, self.recipe), "Classifying scans", total=len(usable)):
-            if pixels is None:
-                failed[row.scan_id] = reason
+        said: dict[str, Remark] = {}
+        for row, scan in track(_ahead(usable, self.recipe), "Classifying scans", total=len(usable)):
+            if scan.pixels is None or scan.print is None:
+                failed[row.scan_id] = scan.reason
             else:
-                logits, features = self.outputs(pixels)
+                logits, features = self.outputs(scan.pixels)
                 given[row.scan_id] = logits[0], features[0]
-        return prediction_rows(rows, self.classes, self.trust, given, failed)
+                said |= remarks(self.trained_on, [(row.scan_id, scan.print)])
+        return prediction_rows(rows, self.classes, self.trust, given, failed, said)
 
 
-def _ahead(rows: Sequence[Row], recipe: Recipe) -> Iterator[tuple[Row, tuple[np.ndarray | None, str]]]:
+def _ahead(rows: Sequence[Row], recipe: Recipe) -> Iterator[tuple[Row, Prepared]]:
     """Each row with its pixels, read a few scans ahead on other threads (decoders let go of Python's lock)."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting: deque[tuple[Row, Future[tuple[np.ndarray | None, str]]]] = deque()
+        waiting: deque[tuple[Row, Future[Prepared]]] = deque()
         for row in rows:
-            waiting.append((row, pool.submit(pixels_of, row, recipe)))
+            waiting.append((row, pool.submit(prepared, row, recipe)))
             if len(waiting) > 2 * (os.cpu_count() or 1):
-                first, pixels = waiting.popleft()
-                yield first, pixels.result()
-        for first, pixels in waiting:
-            yield first, pixels.result()
+                first, scan = waiting.popleft()
+                yield first, scan.result()
+        for first, scan in waiting:
+            yield first, scan.result()
 
 
 def _facts(file: Path) -> dict[str, Any]:

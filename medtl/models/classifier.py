@@ -7,27 +7,37 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from medtl.models.chunks import in_chunks
 from medtl.models.output import Output
+from medtl.models.pooling import POOLINGS, MeanPooling
 
 
 class Classifier(nn.Module):
     """From pixels to class logits, one row a scan.
 
-    A scan is a bag of instances (slices); their features are averaged. The bottleneck (a linear layer with batch
+    A scan is a bag of instances (slices); their features are pooled. The bottleneck (a linear layer with batch
     normalisation, as in Long et al., CDAN, NeurIPS 2018) gives the embedding that adaptation aligns.
     A linear shortcut from the features to the logits is zero until a few labels fit it (medtl.finetuning.probe).
+
+    More than 64 slices go through the backbone chunk by chunk (`medtl.models.chunks`): memory does not grow with
+    their number. In training the batch statistics of the backbone are fixed while that is so: set them before with
+    `medtl.training.batch_statistics.with_statistics_of`.
 
     Args:
         backbone: gives (instances, F) for pixels (instances, C, H, W), and knows its F as `num_features`.
         n_classes: K.
         bottleneck: E, the width of the embedding.
         dropout: before the bottleneck.
+        pooling: a name in `medtl.models.pooling.POOLINGS`: "mean" or "attention".
     """
 
-    def __init__(self, backbone: Any, n_classes: int, bottleneck: int = 256, dropout: float = 0.2) -> None:
+    def __init__(
+        self, backbone: Any, n_classes: int, bottleneck: int = 256, dropout: float = 0.2, pooling: str = "mean"
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.width = bottleneck
+        self.pooling = POOLINGS[pooling](backbone.num_features)
         self.bottleneck = nn.Sequential(
             nn.Dropout(dropout), nn.Linear(backbone.num_features, bottleneck), nn.BatchNorm1d(bottleneck), nn.ReLU()
         )
@@ -43,19 +53,15 @@ class Classifier(nn.Module):
             bag: (instances,) the scan 0..N-1 of each instance; None where each instance is a scan.
             scans: N; None where each instance is a scan.
         """
-        features = self.backbone(pixels)
-        if bag is not None and scans is not None and scans != len(pixels):
-            features = mean_over_bags(features, bag, scans)
-        return self.classify(features)
+        n = len(pixels) if scans is None else scans
+        features = in_chunks(self.backbone, pixels, n, fixed=self.training)
+        if n == len(pixels) and isinstance(self.pooling, MeanPooling):
+            return self.classify(features)
+        bag = torch.arange(n, device=pixels.device) if bag is None else bag
+        pooled, attention = self.pooling(features, bag, n)
+        return self.classify(pooled)._replace(attention=attention)
 
     def classify(self, features: Tensor) -> Output:
         """From features (N, F) on."""
         embedding = self.bottleneck(features)
         return Output(features, embedding, self.head(embedding) + self.shortcut(features))
-
-
-def mean_over_bags(features: Tensor, bag: Tensor, scans: int) -> Tensor:
-    """(instances, F) -> (scans, F): the mean of each bag's instances."""
-    total = features.new_zeros(scans, features.shape[1]).index_add_(0, bag, features)
-    count = torch.bincount(bag, minlength=scans).clamp(min=1).to(features.dtype)
-    return total / count[:, None]

@@ -13,3 +13,4 @@ class Output(NamedTuple):
     features: Tensor  # (N, F) pooled over the bag
     embedding: Tensor  # (N, E) after the bottleneck: what is aligned
     logits: Tensor  # (N, K)
+    attention: Tensor | None = None  # (instances,) weights that sum to 1 within a bag; None where all count alike

@@ -1,7 +1,7 @@
 """A Run: the folder that a training verb hands over, and everything downstream takes.
 
-    RUN/run.json            what it is: method, task, classes, decision, provenance. Written last: a folder without it
-                            was cut off
+    RUN/run.json            what it is: method, task, classes, decision, provenance, and the range of the scans that it
+                            was trained on. Written last: a folder without it was cut off
         config.yaml         the resolved configuration
         recipe.json         how pixels become input
         model.safetensors   the classifier that is handed over
@@ -35,6 +35,7 @@ from torch import Tensor, nn
 from medtl.errors import InputError
 from medtl.files import atomic_write
 from medtl.intensity import Recipe
+from medtl.intensity.fingerprint import Fingerprint
 from medtl.runs.layout import (
     MODEL,
     SCHEMA_VERSION,
@@ -125,6 +126,16 @@ class Run:
         """What was handed over, why, and whether to warn; empty for a Run that had nothing to decide."""
         return self.facts.get("decision") or {}
 
+    @property
+    def trained_on(self) -> Fingerprint | None:
+        """The range of the scans that it was trained on, as they were read; None where an older medtl made the Run.
+
+        Raises:
+            InputError: run.json holds something else there.
+        """
+        saved = self.facts.get("trained_on")
+        return Fingerprint.from_dict(saved) if saved is not None else None
+
     def trust(self, which: str = MODEL) -> Trust:
         """What was fitted for trust in this model; where nothing was, one that leaves its probabilities as they are.
 
@@ -140,9 +151,11 @@ class Run:
         return Trust.from_dict(state)
 
     def fingerprint(self, which: str = MODEL) -> str:
-        """16 hex digits that change with anything that changes a prediction: weights, recipe, classes or trust."""
+        """16 hex digits that change with anything that changes a prediction: weights, recipe, classes, trust or `trained_on`."""
         name = self._name(which)
         parts = [self.facts["models"][name], self.classes, plain(self.recipe.to_dict()), self._trust.get(name)]
+        if "trained_on" in self.facts:
+            parts.append(self.facts["trained_on"])
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def weights(self, which: str = MODEL) -> dict[str, Tensor]:
@@ -173,7 +186,12 @@ class Run:
         from medtl.models import Classifier, create_backbone
 
         backbone = create_backbone(self.facts["backbone"], pretrained=False, channels=self.recipe.channels)
-        classifier = Classifier(backbone, len(self.classes), bottleneck=self.facts["bottleneck"])
+        classifier = Classifier(
+            backbone,
+            len(self.classes),
+            bottleneck=self.facts["bottleneck"],
+            pooling=self.facts.get("pooling", "mean"),
+        )
         try:
             classifier.load_state_dict(self.weights(which), strict=True)
         except RuntimeError as error:
@@ -218,6 +236,7 @@ def write_run(
     recipe: Recipe,
     models: Mapping[str, Mapping[str, Tensor] | nn.Module],
     trust: Mapping[str, Trust] | None = None,
+    trained_on: Fingerprint | None = None,
     log: pd.DataFrame | None = None,
     metrics: Mapping[str, Any] | None = None,
     features: Mapping[str, np.ndarray] | None = None,
@@ -227,13 +246,14 @@ def write_run(
     Args:
         path: the Run's folder.
         facts: run.json: method, task, classes, seed, backbone (timm's name), decision ...; `bottleneck` (256 where it
-            is not given), schema_version, medtl, created, provenance, recipe_digest and `models` (the weights'
-            sha256) are added; absolute paths are left out.
+            is not given), `pooling` (read off the weights), schema_version, medtl, created, provenance, recipe_digest
+            and `models` (the weights' sha256) are added; absolute paths are left out.
         config: the resolved configuration; absolute paths in it are left out.
         recipe: fitted.
         models: name -> weights. What is handed over is "model"; where that is missing, it is the model that
             `facts["decision"]["handed_over"]` names, or the only one.
         trust: name -> what was fitted for that model, under the same names.
+        trained_on: the range of the scans trained on, as they were read.
         log: columns phase, epoch, step, progress, lr, and a column a loss.
         metrics: numbers of the training.
         features: named arrays, no objects.
@@ -253,8 +273,10 @@ def write_run(
         "medtl": medtl_version(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "bottleneck": 256,
+        "pooling": _pooling_of(models[MODEL]),
         "provenance": provenance(facts.get("seed")),
         **plain(without_paths(facts)),
+        **({} if trained_on is None else {"trained_on": plain(trained_on.to_dict())}),
         "recipe_digest": recipe.digest,
         "models": dict.fromkeys(models, ""),
     }
@@ -348,6 +370,12 @@ def _bound(trust: Mapping[str, Trust], weights: Mapping[str, str]) -> dict[str, 
     if unknown := set(trust) - set(weights):
         raise ValueError(f"trust for models that are not there: {sorted(unknown)}")
     return {name: {**plain(fitted.to_dict()), "weights": weights[name]} for name, fitted in trust.items()}
+
+
+def _pooling_of(model: Mapping[str, Tensor] | nn.Module) -> str:
+    """The mean of the slices has no weights of its own."""
+    names = model.state_dict() if isinstance(model, nn.Module) else model
+    return "attention" if any(name.startswith("pooling.") for name in names) else "mean"
 
 
 def _write_weights(file: Path, model: Mapping[str, Tensor] | nn.Module) -> str:

@@ -21,7 +21,7 @@ from medtl.measures import auroc, information, rank_agreement
 from medtl.methods import METHODS, Method
 from medtl.models import Classifier, create_backbone
 from medtl.runs.predict import outputs
-from medtl.training.batch_statistics import with_statistics_of
+from medtl.training.batch_statistics import fixed_if_cut, with_statistics_of
 from medtl.training.config import Config
 from medtl.training.loop import Plan, Role, fit
 from medtl.trust import expected_loss
@@ -81,7 +81,7 @@ def new_classifier(config: Config, n_classes: int, channels: int, seed: int) -> 
     """A classifier on the ImageNet backbone, its new layers drawn from the seed."""
     torch.manual_seed(seed)
     backbone = create_backbone(config.backbone, config.weights, channels=channels)
-    return Classifier(backbone, n_classes).to(memory_format=torch.channels_last)
+    return Classifier(backbone, n_classes, pooling=config.pooling).to(memory_format=torch.channels_last)
 
 
 def signature_of(config: Config, *cohorts: Cohort) -> str:
@@ -111,6 +111,7 @@ def train_source_only(
 ) -> tuple[Classifier, list[dict[str, Any]]]:
     """Train on the source's labels alone, each class and site dealt as often as the others."""
     classifier = new_classifier(config, len(source.classes), source.recipe.channels, seed)
+    classifier = fixed_if_cut(classifier, source, config.source.batch)
     method = METHODS["source-only"](classifier)
     some_source = _some(held_out)
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from medtl.data.cohort import Cohort
 from medtl.models import Classifier
+from medtl.models.chunks import is_cut
 
 #: Enough scans for means and variances; more change nothing and cost a forward pass each.
 SCANS = 384
@@ -23,6 +24,9 @@ def with_statistics_of(classifier: Classifier, cohort: Cohort, seed: int = 0) ->
     Adaptive batch normalisation (Li et al., Pattern Recognition 2018, arXiv:1603.04779). A method that deals source and
     target in batches of their own trains with each site's statistics; the running ones mix the two, and a model that
     is to work at one site does better with that site's (measured: docs/benchmarks.md).
+
+    Volumes go through in chunks of 64 slices, evenly spread over 64 scans, and the means are taken over chunks: memory
+    does not grow with the number of slices but by their pixels.
 
     Args:
         classifier: stays as it is.
@@ -49,6 +53,21 @@ def with_statistics_of(classifier: Classifier, cohort: Cohort, seed: int = 0) ->
     for norm, momentum in zip(norms, usual, strict=True):
         norm.momentum = momentum
     return adapted.eval()
+
+
+def fixed_if_cut(classifier: Classifier, cohort: Cohort, batch: int) -> Classifier:
+    """What to train: the classifier with the cohort's batch statistics, where batches are too large for one pass.
+
+    Batches of volumes are trained on chunk by chunk, and the backbone's batch statistics are fixed meanwhile
+    (`medtl.models.chunks`). ImageNet's would stay those of photographs, while a model that is handed over has those of
+    scans; so the cohort's own are taken before training begins. Pictures are trained on as they are.
+
+    Args:
+        classifier: new; stays as it is.
+        cohort: what is trained on.
+        batch: scans a step.
+    """
+    return with_statistics_of(classifier, cohort) if is_cut(batch * cohort.bag_sizes.mean(), batch) else classifier
 
 
 def _batches(scans: int, seed: int) -> Iterator[np.ndarray]:

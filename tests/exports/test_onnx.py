@@ -150,3 +150,29 @@ def test_real_scans_and_the_real_backbone(shared_data: Path, tmp_path: Path) -> 
     assert np.ptp(theirs["p_yes"]) > 0.01
     np.testing.assert_allclose(ours["p_yes"], theirs["p_yes"], atol=1e-4)
     assert ours.drop(columns=["p_yes", "p_no"]).equals(theirs.drop(columns=["p_yes", "p_no"]))
+
+
+def test_a_model_that_attends_gives_the_weights_of_its_slices(tmp_path: Path) -> None:
+    model = small.classifier(seed=4, pooling="attention")
+    with torch.no_grad():  # so that the weights differ
+        model.pooling.score.weight.normal_(0, 30)
+    run = small.run(tmp_path / "run", models={"model": model}, trust={}, facts=small.facts(decision={}))
+    assert run.facts["pooling"] == "attention"
+    export = Export.load(export_onnx(run, tmp_path / "export"))
+    assert [output.name for output in export.session.get_outputs()] == ["logits", "features", "attention"]
+    random = np.random.default_rng(1)
+    for instances in range(1, 18):
+        pixels = random.uniform(-1, 1, (instances, 1, 32, 32)).astype(np.float32)
+        with torch.inference_mode():
+            output = model(torch.from_numpy(pixels), torch.zeros(instances, dtype=torch.long), 1)
+        logits, features = export.outputs(pixels)
+        np.testing.assert_allclose(logits, output.logits, atol=1e-4)
+        np.testing.assert_allclose(features, output.features, atol=1e-4)
+        weights = export.attention(pixels)
+        np.testing.assert_allclose(weights, output.attention, atol=1e-4)
+        assert weights.shape == (instances,) and weights.sum() == pytest.approx(1, abs=1e-5)
+    assert np.ptp(weights) > 0.01
+
+
+def test_a_model_of_the_mean_has_no_weights(folder: Path) -> None:
+    assert Export.load(folder).attention(np.zeros((2, 1, 32, 32), np.float32)) is None

@@ -57,10 +57,13 @@ def _row(i: int, path: Path, status: str, reason: str) -> dict[str, str]:
     }
 
 
-def classifier(n_classes: int = 2, backbone: str = BACKBONE, seed: int = 0, channels: int = 1) -> Classifier:
+def classifier(
+    n_classes: int = 2, backbone: str = BACKBONE, seed: int = 0, channels: int = 1, pooling: str = "mean"
+) -> Classifier:
     """Random weights, and batch statistics that are not 0 and 1, so that a lost buffer is noticed."""
     torch.manual_seed(seed)
-    model = Classifier(create_backbone(backbone, pretrained=False, channels=channels), n_classes, bottleneck=16)
+    net = create_backbone(backbone, pretrained=False, channels=channels)
+    model = Classifier(net, n_classes, bottleneck=16, pooling=pooling)
     with torch.no_grad():
         for name, buffer in model.named_buffers():
             if name.endswith("running_mean"):

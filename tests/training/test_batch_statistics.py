@@ -60,7 +60,7 @@ def expected(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("most", [1, 3])
 def test_one_batch_has_the_mean_and_variance_of_all_instances(most: int) -> None:
-    cohort = scans(40, most)
+    cohort = scans(30, most)
     adapted = with_statistics_of(classifier(), cohort)
     mean, variance = expected(np.concatenate(cohort.bags))
     norm = adapted.backbone.norm
