@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4  # of a probability and of a slice's weight, ONNX Runtime against PyTorch
 REAL_SCANS = 100  # so many of a cohort are compared
+_FACTS = ("method", "backbone", "decision", "trained_on", "provenance")  # of run.json, in medtl.json too
 BAGS = (1, 2, 5, 17)  # the sizes of the synthetic bags that are compared
 
 
@@ -101,7 +102,7 @@ def _description(run: Run, which: str, sha256: str) -> dict[str, Any]:
         "trust": plain(run.trust(which).to_dict()),
         "model": {"file": MODEL, "sha256": sha256},
         "fingerprint": run.fingerprint(which),
-        **{key: run.facts[key] for key in ("method", "backbone", "decision", "trained_on", "provenance") if key in run.facts},
+        **{key: run.facts[key] for key in _FACTS if key in run.facts},
     }
 
 

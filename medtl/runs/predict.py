@@ -11,12 +11,13 @@ from torch import nn
 
 from medtl.errors import InputError
 from medtl.progress import track
-from medtl.runs.rows import pixels_of, prediction_rows
+from medtl.runs.rows import prediction_rows, prepared, remarks
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from medtl.data import Cohort
+    from medtl.runs.rows import Remark
     from medtl.runs.run import Run
     from medtl.scans import Manifest
 
@@ -59,10 +60,11 @@ def predict(run: Run, manifest: Manifest, which: str) -> pd.DataFrame:
     trust, usable = run.trust(which), [row for row in rows if row.status == "ok"]
     given: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     failed: dict[str, str] = {}
+    said: dict[str, Remark] = {}
     try:
         cohort = Cohort(manifest.usable.without_labels(), run.recipe) if usable else None
     except InputError:  # a cohort of nothing is refused; predictions.csv has a row for each scan even then
-        failed = {row.scan_id: pixels_of(row, run.recipe)[1] for row in usable}
+        failed = {row.scan_id: prepared(row, run.recipe).reason for row in usable}
         if not all(failed.values()):
             raise
     else:
@@ -70,7 +72,8 @@ def predict(run: Run, manifest: Manifest, which: str) -> pd.DataFrame:
             logits, features = run.outputs(cohort, which)
             given = dict(zip(cohort.scan_id.tolist(), zip(logits, features, strict=True), strict=True))
             failed = cohort.failed
-    return prediction_rows(rows, run.classes, trust, given, failed)
+            said = remarks(run.trained_on, zip(cohort.scan_id.tolist(), getattr(cohort, "prints", ()), strict=False))
+    return prediction_rows(rows, run.classes, trust, given, failed, said)
 
 
 def batches(bag_sizes: Iterable[int], instances: int = INSTANCES) -> Iterator[list[int]]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from medtl.errors import ScanError
 from medtl.files import atomic_write
+from medtl.intensity.fingerprint import Fingerprint, Print, print_of
 from medtl.scans.read import read
 from medtl.trust import Trust, apply_trust
 from medtl.trust.predictions import predictions_frame
@@ -22,16 +23,70 @@ if TYPE_CHECKING:
     from medtl.scans import Row
 
 
-def pixels_of(row: Row, recipe: Recipe) -> tuple[np.ndarray | None, str]:
-    """Network input of one scan, float32 (instances, C, H, W), or None and why there is none."""
+OUTSIDE = "outside what the model was trained on: "
+
+
+class Prepared(NamedTuple):
+    """One scan as it goes into a network: `pixels` float32 (instances, C, H, W) and its print, or why there is none."""
+
+    pixels: np.ndarray | None
+    reason: str = ""
+    print: Print | None = None
+
+
+class Remark(NamedTuple):
+    """What sets a scan apart from those that a model was trained on, and whether that makes it unfamiliar."""
+
+    reason: str
+    outside: bool
+
+
+def prepared(row: Row, recipe: Recipe) -> Prepared:
+    """Read one scan and prepare it; one that cannot be read has its reason."""
     try:
-        return recipe(read(row)), ""
+        scan = read(row)
+        return Prepared(recipe(scan), "", print_of(scan))
     except ScanError as error:
-        return None, str(error)
+        return Prepared(None, str(error))
     except FileNotFoundError:
-        return None, "the file is not where the manifest says: index the folder again"
+        return Prepared(None, "the file is not where the manifest says: index the folder again")
     except PermissionError:
-        return None, "the file may not be read: ask for permission"
+        return Prepared(None, "the file may not be read: ask for permission")
+
+
+def remarks(trained_on: Fingerprint | None, prints: Iterable[tuple[str, Print]]) -> dict[str, Remark]:
+    """What is to be said of scans that differ from those that a model was trained on.
+
+    Args:
+        trained_on: the model's; None, of one that an older medtl made: nothing is said.
+        prints: (scan_id, print).
+
+    Returns:
+        scan_id -> remark, of those that differ alone. A new manufacturer is said, and alone is not outside.
+    """
+    said: dict[str, Remark] = {}
+    if trained_on is None:
+        return said
+    for scan_id, scan in prints:
+        why, maker = trained_on.outside(scan), trained_on.new_manufacturer(scan)
+        if why:
+            said[scan_id] = Remark(OUTSIDE + "; ".join([*why, maker] if maker else why), True)
+        elif maker:
+            said[scan_id] = Remark(maker, False)
+    return said
+
+
+def outside_sentence(frame: pd.DataFrame) -> str:
+    """How many scans of predictions.csv lie outside what the model was trained on, and why the first; "" for none."""
+    said = frame[(frame["status"] == "ok") & frame["reason"].str.startswith(OUTSIDE)]
+    if not len(said):
+        return ""
+    lie, first = ("lies", "") if len(said) == 1 else ("lie", "the first ")
+    n_scans = int((frame["status"] == "ok").sum())
+    return (
+        f"{len(said)} of {n_scans} scans {lie} {OUTSIDE}{first}{said['scan_id'].iloc[0]}, "
+        f"{said['reason'].iloc[0].removeprefix(OUTSIDE)}"
+    )
 
 
 def prediction_rows(
@@ -40,6 +95,7 @@ def prediction_rows(
     trust: Trust,
     outputs: Mapping[str, tuple[np.ndarray, np.ndarray]],
     failed: Mapping[str, str],
+    said: Mapping[str, Remark] | None = None,
 ) -> pd.DataFrame:
     """One row a scan, in the order of `rows`.
 
@@ -49,10 +105,17 @@ def prediction_rows(
         trust: of the model.
         outputs: scan_id -> logits (K,) and features (F,), of the scans that could be read.
         failed: scan_id -> reason, of those that could not although the manifest says that they can.
+        said: scan_id -> what `remarks` says: its reason stands in the scan's row, whose status stays "ok"; one that
+            is outside is not in distribution, and is referred.
     """
     import pandas as pd
 
-    read_ones = [row for row in rows if row.scan_id in outputs]
+    said = said or {}
+    read_ones = [
+        replace(row, reason=said[row.scan_id].reason) if row.scan_id in said else row
+        for row in rows
+        if row.scan_id in outputs
+    ]
     others = [
         replace(row, status="unreadable", reason=failed[row.scan_id]) if row.scan_id in failed else row
         for row in rows
@@ -62,7 +125,10 @@ def prediction_rows(
     if read_ones:
         logits = np.stack([outputs[row.scan_id][0] for row in read_ones])
         features = np.stack([outputs[row.scan_id][1] for row in read_ones])
-        parts.append(predictions_frame(read_ones, classes, apply_trust(trust, logits, features)))
+        outside = np.array([row.scan_id in said and said[row.scan_id].outside for row in read_ones])
+        judged = apply_trust(trust, logits, features)
+        judged = replace(judged, in_distribution=judged.in_distribution & ~outside, refer=judged.refer | outside)
+        parts.append(predictions_frame(read_ones, classes, judged))
     if others or not parts:
         parts.append(predictions_frame(others, classes, None))
     frame = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]

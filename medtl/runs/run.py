@@ -151,7 +151,10 @@ class Run:
         return Trust.from_dict(state)
 
     def fingerprint(self, which: str = MODEL) -> str:
-        """16 hex digits that change with anything that changes a prediction: weights, recipe, classes, trust or `trained_on`."""
+        """16 hex digits that change with anything that changes a prediction.
+
+        That is the weights, recipe, classes, trust, and the range of the scans trained on.
+        """
         name = self._name(which)
         parts = [self.facts["models"][name], self.classes, plain(self.recipe.to_dict()), self._trust.get(name)]
         if "trained_on" in self.facts:

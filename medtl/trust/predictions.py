@@ -18,7 +18,7 @@ def predictions_frame(rows: Iterable[Row], classes: Sequence[str], judgement: Ju
     """One row a scan, in the order of `rows`.
 
     Args:
-        rows: of a manifest.
+        rows: of a manifest; the reason of one that is "ok" is what sets it apart from the scans trained on.
         classes: the K names, in the order of the probabilities.
         judgement: of exactly these scans; None where they could not be judged.
 

@@ -66,6 +66,7 @@ def evaluate_models(
     from medtl.reports.comparison import Outputs, evaluate_models, judge, what_to_trust
     from medtl.reports.contents import ReportData
     from medtl.runs.layout import may_replace
+    from medtl.runs.rows import outside_sentence
     from medtl.verbs._cohorts import manifest_of
 
     out = may_replace(out, "metrics.json", "an evaluation", force)
@@ -86,6 +87,9 @@ def evaluate_models(
         notes.append(
             f"{_scans_are(len(seen.failed))} left out, since they could not be read; predictions.csv says why."
         )
+    predictions = seen.predictions(main_run, main_which, outputs[main_name])
+    if unlike := outside_sentence(predictions):
+        notes.append(f"{unlike}.")
     data = ReportData(
         title=title or _title(scans),
         verdict=found.kind,
@@ -107,7 +111,7 @@ def evaluate_models(
         created=_today(),
     )
     metrics = _metrics(data, main, found)
-    _write(out, data, metrics, seen.predictions(main_run, main_which, outputs[main_name]))
+    _write(out, data, metrics, predictions)
     if picture is not None:
         from medtl.reports import drawing, figures
 
@@ -209,13 +213,14 @@ class _Seen:
         return Labelled(cohort.label, cohort.manifest.groups, site, tuple(self.main.classes))
 
     def predictions(self, run: Run, which: str, outputs: Any) -> Any:
-        from medtl.runs.rows import prediction_rows
+        from medtl.runs.rows import prediction_rows, remarks
         from medtl.trust import Trust
 
         cohort = self.cohort(run)
         given = zip(cohort.scan_id.tolist(), zip(outputs.logits, outputs.features, strict=True), strict=True)
         trust = run.trust(which) or Trust(task=run.task)
-        return prediction_rows(list(self.chosen), run.classes, trust, dict(given), cohort.failed)
+        said = remarks(run.trained_on, zip(cohort.scan_id.tolist(), getattr(cohort, "prints", ()), strict=False))
+        return prediction_rows(list(self.chosen), run.classes, trust, dict(given), cohort.failed, said)
 
 
 # --- what the report shows -------------------------------------------------------------------------------------------

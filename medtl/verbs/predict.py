@@ -32,13 +32,14 @@ def predict(
 
     Returns:
         The table: scan_id, patient, p_<class> ..., prediction, prediction_set, in_distribution, refer, status, reason.
+        A scan that lies outside what the model was trained on says why in its reason.
 
     Raises:
         InputError: it is neither a Run nor an export, there are no scans, or `out` exists.
     """
     from medtl import progress
     from medtl.files import refuse_existing
-    from medtl.runs.rows import write_predictions
+    from medtl.runs.rows import outside_sentence, write_predictions
     from medtl.verbs._cohorts import manifest_of
 
     if out is not None:
@@ -48,6 +49,8 @@ def predict(
     frame = model.predict(manifest)
     if (decision := model.facts.get("decision") or {}).get("warn"):
         progress.warn(decision.get("sentence", ""))
+    if unlike := outside_sentence(frame):
+        progress.warn(unlike)
     if out is None:
         progress.table(_shown(frame, manifest))
     else:
