@@ -16,6 +16,7 @@ from lightning_fabric import Fabric
 from medtl.data import Cohort
 from medtl.errors import InputError, ScanError
 from medtl.intensity import Recipe
+from medtl.intensity.fingerprint import Fingerprint, Prints
 from medtl.models import Classifier
 from medtl.progress import warn
 from medtl.runs.layout import pseudonyms
@@ -226,10 +227,27 @@ def fabric_for(config: Config) -> Fabric:
     return fabric
 
 
-def write_adapted(folder: Path, adapted: Adapted, cohorts: Cohorts, config: Config, seen: Iterable[str] = ()) -> Run:
+def trained_on(cohorts: Iterable[Cohort], start: Run | None) -> Fingerprint | None:
+    """The range of these scans, as they were read, and of those that the Run to start from was trained on."""
+    prints = [getattr(cohort, "prints", None) for cohort in cohorts]
+    if any(each is None for each in prints):
+        return None
+    ours = Fingerprint.fit(Prints.concat(prints))
+    before = start.trained_on if start is not None else None
+    return ours if before is None else ours.joined(before)
+
+
+def write_adapted(
+    folder: Path,
+    adapted: Adapted,
+    cohorts: Cohorts,
+    config: Config,
+    seen: Iterable[str] = (),
+    start: Run | None = None,
+) -> Run:
     """Fit trust in each model on held-out source scans, and write the Run.
 
-    `seen`: patients whose labels the model to start from has seen.
+    `seen`: patients whose labels the model to start from has seen; `start`: the Run to start from.
     """
     source, held_out, target = cohorts.source, cohorts.held_out, cohorts.target
     trust: dict[str, Trust] = {}
@@ -272,6 +290,7 @@ def write_adapted(folder: Path, adapted: Adapted, cohorts: Cohorts, config: Conf
         recipe=source.recipe,
         models=adapted.models,
         trust=trust,
+        trained_on=trained_on((source, target), start),
         log=pd.DataFrame(adapted.log),
         metrics={"signals": decision.signals, "seconds": adapted.seconds},
         features=adapted.features,
@@ -361,6 +380,7 @@ def write_finetuned(
         recipe=labelled.recipe,
         models=models,
         trust=trust,
+        trained_on=trained_on((everyone,), start),
         log=pd.DataFrame(tuned.log, columns=None if tuned.log else ["phase", "epoch", "step", "progress", "lr"]),
         metrics={"seconds": {"finetune": seconds}},
     )

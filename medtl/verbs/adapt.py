@@ -101,6 +101,6 @@ def adapt(
         if not fabric.is_global_zero:
             raise SystemExit(0)
         seen = () if start is None else start.facts.get("patients") or ()
-        run = shared.write_adapted(folder, adapted, cohorts, told, seen)
+        run = shared.write_adapted(folder, adapted, cohorts, told, seen, start)
     say(f"{adapted.decision.sentence}\nNext: medtl evaluate {run.path} --on SCANS_WITH_LABELS -o my-report")
     return run
