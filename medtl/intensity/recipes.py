@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from difflib import get_close_matches
 
 import numpy as np
 
 from medtl.errors import InputError
-from medtl.intensity.recipe import Recipe, Step
+from medtl.intensity.composed import is_recipe_file, recipe_from_yaml
+from medtl.intensity.grey import WINDOWS
+from medtl.intensity.recipe import Recipe, Step, made_channels
+from medtl.intensity.steps import SLICES
+from medtl.intensity.steps import SLICES
 from medtl.scans.scan import Scan
 
 #: At most so many instances of a volume or cine loop.
 _slices = Step("choose_slices", {"most": 16})
 
 
-def _ct(name: str, level: float, width: float) -> Recipe:
+def _ct(name: str, window: str) -> Recipe:
+    level, width = WINDOWS[window]
     steps = (Step("orient"), _slices, Step("window", {"level": level, "width": width}))
     return Recipe(name, version=2, steps=steps)
+
+
+def _through(window: str) -> str:
+    level, width = WINDOWS[window]
+    return f"{window.replace(' ', '-')} window (level {level:g}, width {width:g} HU), at most 16 evenly spaced slices"
 
 
 #: Adding a recipe = a line here and a line in ABOUT.
@@ -40,10 +50,23 @@ RECIPES: dict[str, Recipe] = {
             version=2,
             steps=(_slices, Step("percentile_window", {"lower": 1.0, "upper": 99.0})),
         ),
-        _ct("ct", level=40.0, width=400.0),
-        _ct("ct-lung", level=-600.0, width=1500.0),
-        _ct("ct-bone", level=400.0, width=1800.0),
+        _ct("ct", "soft tissue"),
+        _ct("ct-brain", "brain"),
+        _ct("ct-subdural", "subdural"),
+        _ct("ct-bone", "bone"),
+        _ct("ct-lung", "lung"),
+        _ct("ct-liver", "liver"),
+        Recipe(
+            "ct-head",
+            channels=3,
+            steps=(Step("orient"), _slices, Step("windows", {"names": ["brain", "subdural", "bone"]})),
+        ),
         Recipe("mr", version=2, flip=True, steps=(Step("orient"), Step("z_score", {"limit": 3.0}), _slices)),
+        Recipe(
+            "mr-n4",
+            flip=True,
+            steps=(Step("orient"), Step("correct_bias", {"shrink": 4}), Step("z_score", {"limit": 3.0}), _slices),
+        ),
         Recipe("colour", channels=3, flip=True, steps=(_slices, Step("bit_range"))),
         Recipe("picture", flip=True, steps=(_slices, Step("bit_range"))),
     )
@@ -59,13 +82,22 @@ ABOUT: dict[str, tuple[tuple[str, ...], str]] = {
         ("CR", "DX", "MG", "RG", "RF", "XA", "IO", "PX"),
         "grey values between the picture's own 1 and 99 percentiles",
     ),
-    "ct": (("CT",), "soft-tissue window (level 40, width 400 HU), at most 16 evenly spaced slices as one bag"),
-    "ct-lung": ((), "lung window (level -600, width 1500 HU), at most 16 evenly spaced slices as one bag"),
-    "ct-bone": ((), "bone window (level 400, width 1800 HU), at most 16 evenly spaced slices as one bag"),
-    "mr": (("MR",), "z-score within the foreground, at most 16 evenly spaced slices as one bag"),
+    "ct": (("CT",), _through("soft tissue")),
+    "ct-brain": ((), _through("brain")),
+    "ct-subdural": ((), _through("subdural")),
+    "ct-bone": ((), _through("bone")),
+    "ct-lung": ((), _through("lung")),
+    "ct-liver": ((), _through("liver")),
+    "ct-head": ((), "brain, subdural and bone window as three channels, at most 16 evenly spaced slices"),
+    "mr": (("MR",), "z-score within the foreground, at most 16 evenly spaced slices"),
+    "mr-n4": ((), "as mr, after N4 bias correction (seconds a volume)"),
     "colour": (("GM", "SM", "ES", "XC", "OP"), "red, green and blue as the file has them"),
     "picture": (("", "OT", "SC"), "grey values as the file has them, by its bit depth"),
 }
+
+
+#: What harmonises grey values as part of the recipe -> its step.
+HARMONISERS = {"histogram": "match_histogram", "landmarks": "landmarks"}
 
 
 def recipe_for(
@@ -77,16 +109,19 @@ def recipe_for(
         modalities: those of all scans, source and target; "" where a file does not know (PNG, JPEG, NIfTI). Scans that
             do not know go with those that do.
         size: rows and columns of each instance. 112 is where the frozen-feature figures of the sample scans were taken.
-        name: a name in RECIPES, or "auto".
+        name: a name in RECIPES, the path of a YAML file (see `recipe_from_yaml`), or "auto".
         colour: whether the colours of the scans mean something (see `recipe_for_scans`).
 
     Raises:
         InputError: the name is unknown, the modalities need different recipes, or there is none for one of them.
     """
+    if is_recipe_file(name):
+        recipe = recipe_from_yaml(name, size)
+        return recipe, f"Recipe {recipe.name!r}, as its file composes it: {', '.join(s.name for s in recipe.steps)}."
     if name != "auto":
         if name not in RECIPES:
             near = get_close_matches(name, RECIPES, n=1)
-            advice = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(RECIPES)}"
+            advice = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(RECIPES)}, or a YAML file"
             raise InputError(f"recipe {name!r} is unknown: {advice}")
         return replace(RECIPES[name], size=size), f"Recipe {name!r}: you chose it."
     known = sorted({modality.upper() for modality in modalities} - {""})
@@ -126,6 +161,62 @@ def recipe_for_scans(scans: Iterable[Scan], size: int = 112, name: str = "auto")
         f"Recipe {recipe.name!r}, because the files name no modality and hold volumes whose values look like "
         f"{guesses.pop()}: {ABOUT[recipe.name][1]}."
     )
+
+
+def harmonised(recipe: Recipe, names: Iterable[str]) -> Recipe:
+    """The recipe with what harmonises grey values between hospitals, still to be fitted on the source's scans.
+
+    The steps come last, when values are grey and padding is black, but before slices are chosen where that comes
+    last: a whole volume is standardised. A step that is there already is not added again.
+
+    Args:
+        recipe: any.
+        names: of `HARMONISERS`, in this order; others ("fda", "mixstyle") act on batches and change no recipe.
+    """
+    wanted = [name for name in names if name in HARMONISERS]
+    added = [name for name in wanted if HARMONISERS[name] not in {step.name for step in recipe.steps}]
+    last = len(recipe.steps)
+    while last and recipe.steps[last - 1].name in SLICES:
+        last -= 1
+    steps = (*recipe.steps[:last], *(Step(HARMONISERS[name]) for name in added), *recipe.steps[last:])
+    return replace(recipe, name="+".join([recipe.name, *added]), steps=steps)
+
+
+#: What the backbone sees of a volume -> the step that makes it, given the most instances. See `for_volumes`.
+VOLUMES: dict[str, Callable[[int], Step]] = {
+    "slices": lambda most: Step("choose_slices", {"most": most}),
+    "neighbours": lambda most: Step("neighbouring_slices", {"most": most, "n": 3}),
+    "projections": lambda most: Step("project"),
+}
+
+
+def for_volumes(recipe: Recipe, volumes: str = "slices", slices: int = 16) -> Recipe:
+    """The recipe with another choice of what the backbone sees of a volume or cine loop; pictures stay pictures.
+
+    The step takes the place of `choose_slices`. A recipe without one (composed in YAML) gets it at its end; one that
+    already puts slices together its own way keeps that unless neighbours or projections are asked for. With the
+    defaults every recipe stays as it is, so that what a YAML file says of slices counts.
+
+    Args:
+        recipe: any.
+        volumes: "slices", each an instance; "neighbours", each with the slice before and after it as three channels;
+            "projections", three maximum-intensity projections.
+        slices: the most instances of a scan; projections are three.
+
+    Raises:
+        InputError: there is no such choice, or three slices of the recipe's channels are more than 16.
+    """
+    if volumes not in VOLUMES:
+        raise InputError(f"volumes: there is no {volumes!r}; choose one of {', '.join(VOLUMES)}")
+    here = [place for place, step in enumerate(recipe.steps) if step.name in SLICES]
+    plain = all(recipe.steps[place].name == "choose_slices" for place in here)
+    if volumes == "slices" and (slices == 16 or not here or not plain):
+        return recipe
+    others = tuple(step for step in recipe.steps if step.name not in SLICES)
+    grey = recipe.channels // made_channels(recipe.steps)  # 3 for a recipe in colour
+    at = here[0] if here else len(others)
+    steps = (*others[:at], VOLUMES[volumes](slices), *others[at:])
+    return replace(recipe, steps=steps, channels=grey * made_channels(steps))
 
 
 def _recipe_of(modality: str) -> str:

@@ -9,10 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from medtl.intensity.bias import correct_bias
 from medtl.intensity.geometry import orient
-from medtl.intensity.grey import bit_range, percentile_window, window, z_score
+from medtl.intensity.grey import (
+    bit_range,
+    clip_percentiles,
+    count_windows,
+    percentile_window,
+    window,
+    windows,
+    z_score,
+)
+from medtl.intensity.histograms import landmarks, learn_histogram, learn_landmarks, match_histogram
 from medtl.intensity.regions import crop_to_region
-from medtl.intensity.slices import choose_slices
+from medtl.intensity.slices import choose_slices, neighbouring_slices, project
 
 #: Adding a step = adding a function in a file of this folder and a line here. A recipe names its steps by these names,
 #: on disk too. Pixels inside a recipe: (slices, rows, columns) or (slices, rows, columns, channels).
@@ -20,10 +30,17 @@ STEPS: Mapping[str, Callable[..., Any]] = {
     "crop_to_region": crop_to_region,
     "percentile_window": percentile_window,
     "window": window,
+    "windows": windows,
+    "clip_percentiles": clip_percentiles,
     "z_score": z_score,
     "bit_range": bit_range,
+    "correct_bias": correct_bias,
+    "landmarks": landmarks,
+    "match_histogram": match_histogram,
     "orient": orient,
     "choose_slices": choose_slices,
+    "neighbouring_slices": neighbouring_slices,
+    "project": project,
 }
 
 #: The version of a step, where it is above 1. It rises whenever the same scan and parameters give other pixels.
@@ -34,10 +51,16 @@ COMMON = 1
 
 #: What a step learns from a cohort: (scans as the steps before leave them, its other parameters) -> the parameters
 #: that are learnt, in JSON's types. In the step's function those have the default None, and no others have it.
-LEARNERS: Mapping[str, Callable[..., dict[str, Any]]] = {}
+LEARNERS: Mapping[str, Callable[..., dict[str, Any]]] = {
+    "landmarks": learn_landmarks,
+    "match_histogram": learn_histogram,
+}
 
 #: How many channels a step makes of one, by its parameters, for steps that make channels themselves.
-CHANNELS: Mapping[str, Callable[..., int]] = {}
+CHANNELS: Mapping[str, Callable[..., int]] = {
+    "windows": count_windows,
+    "neighbouring_slices": lambda most=16, n=3: n,
+}
 
 #: Steps that choose among slices or put them together. What harmonises grey values goes before them: see `harmonised`.
 SLICES = frozenset({"choose_slices", "neighbouring_slices", "project"})
