@@ -12,8 +12,7 @@ from medtl.errors import InputError
 from medtl.intensity.composed import is_recipe_file, recipe_from_yaml
 from medtl.intensity.grey import WINDOWS
 from medtl.intensity.recipe import Recipe, Step, made_channels
-from medtl.intensity.steps import SLICES
-from medtl.intensity.steps import SLICES
+from medtl.intensity.steps import CHANNELS, SLICES
 from medtl.scans.scan import Scan
 
 #: At most so many instances of a volume or cine loop.
@@ -193,9 +192,10 @@ VOLUMES: dict[str, Callable[[int], Step]] = {
 def for_volumes(recipe: Recipe, volumes: str = "slices", slices: int = 16) -> Recipe:
     """The recipe with another choice of what the backbone sees of a volume or cine loop; pictures stay pictures.
 
-    The step takes the place of `choose_slices`. A recipe without one (composed in YAML) gets it at its end; one that
-    already puts slices together its own way keeps that unless neighbours or projections are asked for. With the
-    defaults every recipe stays as it is, so that what a YAML file says of slices counts.
+    The step takes the place of `choose_slices`; neighbours stand behind a step that makes channels. A recipe without
+    one (composed in YAML) gets it at its end; one that already puts slices together its own way keeps that unless
+    neighbours or projections are asked for. With the defaults every recipe stays as it is, so that what a YAML file
+    says of slices counts.
 
     Args:
         recipe: any.
@@ -208,15 +208,16 @@ def for_volumes(recipe: Recipe, volumes: str = "slices", slices: int = 16) -> Re
     """
     if volumes not in VOLUMES:
         raise InputError(f"volumes: there is no {volumes!r}; choose one of {', '.join(VOLUMES)}")
-    here = [place for place, step in enumerate(recipe.steps) if step.name in SLICES]
-    plain = all(recipe.steps[place].name == "choose_slices" for place in here)
-    if volumes == "slices" and (slices == 16 or not here or not plain):
+    here = [step.name for step in recipe.steps if step.name in SLICES]
+    if volumes == "slices" and (slices == 16 or set(here) != {"choose_slices"}):
         return recipe
     others = tuple(step for step in recipe.steps if step.name not in SLICES)
-    grey = recipe.channels // made_channels(recipe.steps)  # 3 for a recipe in colour
-    at = here[0] if here else len(others)
+    before = [step.name in SLICES for step in recipe.steps].index(True) if here else len(others)
+    makers = [place + 1 for place, step in enumerate(others) if step.name in CHANNELS]
+    at = max(before, *makers) if volumes == "neighbours" and makers else before
     steps = (*others[:at], VOLUMES[volumes](slices), *others[at:])
-    return replace(recipe, steps=steps, channels=grey * made_channels(steps))
+    colours = recipe.channels // made_channels(recipe.steps)  # 3 for a recipe in colour
+    return replace(recipe, steps=steps, channels=colours * made_channels(steps))
 
 
 def _recipe_of(modality: str) -> str:
