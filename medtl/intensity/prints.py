@@ -45,6 +45,10 @@ class Print:
     modality: str = ""
     manufacturer: str = ""
 
+    def number(self, name: str) -> float:
+        """One of `numbers` by its name in `NUMBERS`."""
+        return self.numbers[NUMBERS.index(name)]
+
 
 @dataclass(frozen=True)
 class Prints:

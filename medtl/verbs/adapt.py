@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +57,7 @@ def adapt(
     """
     from medtl.cluster import work_on
     from medtl.intensity import recipe_for_scans
+    from medtl.intensity.differences import Sight, differences, watched
     from medtl.progress import say, warn
     from medtl.runs.run import Run
     from medtl.scans import Manifest, check_leaks
@@ -81,12 +84,18 @@ def adapt(
         unlabelled = manifest_of(target)
     check_leaks(labelled, unlabelled)
     classes = shared.classes_of(labelled, unlabelled)
+    ours: list[Sight] = []
+    theirs: list[Sight] = []
+    few = itertools.chain(watched(shared.some_scans(labelled), ours), watched(shared.some_scans(unlabelled), theirs))
     if start is None:
-        steps, why = recipe_for_scans(shared.some_scans(labelled, unlabelled), told.size, told.recipe)
+        steps, why = recipe_for_scans(few, told.size, told.recipe)
         say(why)
     else:
         steps, classes = shared.as_trained(start, classes, labelled), start.classes
         told = told.model_copy(update={"backbone": start.facts["backbone"], "size": steps.size})
+    deque(few, maxlen=0)  # with a recipe that was named, not all may have passed
+    for text in differences(ours, theirs, steps):
+        warn(text)
     multilabel = shared.several(labelled) if start is None else start.task == "multilabel"
     with work_on(cluster):
         cohorts = shared.Cohorts.prepare(labelled, unlabelled.without_labels(), steps, classes, multilabel)
