@@ -45,6 +45,34 @@ RECIPES: dict[str, Recipe] = {
             ),
         ),
         Recipe(
+            "ultrasound-filled",
+            flip=True,
+            steps=(
+                Step("crop_to_region"),
+                _slices,
+                Step("fill_overlay", {"margin": 2}),
+                Step("percentile_window", {"lower": 0.5, "upper": 99.5}),
+            ),
+        ),
+        Recipe(
+            "mammogram",
+            steps=(
+                Step("crop_to_breast", {"margin": 0.01}),
+                Step("chest_wall_left"),
+                _slices,
+                Step("percentile_window", {"lower": 1.0, "upper": 99.0}),
+            ),
+        ),
+        Recipe(
+            "radiograph-clean",
+            steps=(
+                Step("crop_border", {"tolerance": 0.04, "most": 0.35}),
+                _slices,
+                Step("fill_overlay", {"margin": 2}),
+                Step("percentile_window", {"lower": 1.0, "upper": 99.0}),
+            ),
+        ),
+        Recipe(
             "radiograph",
             version=2,
             steps=(_slices, Step("percentile_window", {"lower": 1.0, "upper": 99.0})),
@@ -77,8 +105,17 @@ ABOUT: dict[str, tuple[tuple[str, ...], str]] = {
         ("US", "IVUS"),
         "the region that holds the picture, grey values between its own 0.5 and 99.5 percentiles",
     ),
+    "ultrasound-filled": (
+        (),
+        "as ultrasound, burned-in letters and callipers filled from the tissue around them",
+    ),
+    "mammogram": (
+        ("MG",),
+        "the breast alone, its chest wall on the left, grey values between its own 1 and 99 percentiles",
+    ),
+    "radiograph-clean": ((), "as radiograph, collimation border cut off and letters filled from around them"),
     "radiograph": (
-        ("CR", "DX", "MG", "RG", "RF", "XA", "IO", "PX"),
+        ("CR", "DX", "RG", "RF", "XA", "IO", "PX"),
         "grey values between the picture's own 1 and 99 percentiles",
     ),
     "ct": (("CT",), _through("soft tissue")),

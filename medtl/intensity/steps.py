@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from medtl.intensity.bias import correct_bias
+from medtl.intensity.breast import chest_wall_left, crop_to_breast
 from medtl.intensity.geometry import orient
 from medtl.intensity.grey import (
     bit_range,
@@ -21,13 +22,20 @@ from medtl.intensity.grey import (
     z_score,
 )
 from medtl.intensity.histograms import landmarks, learn_histogram, learn_landmarks, match_histogram
-from medtl.intensity.regions import crop_to_region
+from medtl.intensity.overlay import fill_overlay
+from medtl.intensity.regions import crop_border, crop_to_body, crop_to_foreground, crop_to_region
 from medtl.intensity.slices import choose_slices, neighbouring_slices, project
 
 #: Adding a step = adding a function in a file of this folder and a line here. A recipe names its steps by these names,
 #: on disk too. Pixels inside a recipe: (slices, rows, columns) or (slices, rows, columns, channels).
 STEPS: Mapping[str, Callable[..., Any]] = {
     "crop_to_region": crop_to_region,
+    "crop_to_foreground": crop_to_foreground,
+    "crop_to_body": crop_to_body,
+    "crop_to_breast": crop_to_breast,
+    "crop_border": crop_border,
+    "chest_wall_left": chest_wall_left,
+    "fill_overlay": fill_overlay,
     "percentile_window": percentile_window,
     "window": window,
     "windows": windows,

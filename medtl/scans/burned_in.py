@@ -96,13 +96,14 @@ def _joined(grey: np.ndarray, above: np.ndarray, found: np.ndarray) -> np.ndarra
     taken &= np.bincount(marks[found], minlength=count + 1)[1:] > 0.4 * np.bincount(marks.ravel())[1:]
     for _ in range(4):
         near = np.zeros(count, bool)
-        for t, b, l, r in boxes[taken]:
-            reach = min(b - t, HEIGHTS[1]) * 1.5
-            level = (np.abs(top - t) <= 1) & (np.abs(bottom - b) <= 1)
-            beside = (left < r + reach) & (right > l - reach) & (top < b + reach) & (bottom > t - reach)
+        for upper, lower, first, last in boxes[taken]:
+            reach = min(lower - upper, HEIGHTS[1]) * 1.5
+            level = (np.abs(top - upper) <= 1) & (np.abs(bottom - lower) <= 1)
+            beside = (left < last + reach) & (right > first - reach)
+            beside &= (top < lower + reach) & (bottom > upper - reach)
             near |= beside & (letter | level)
-        joining = np.flatnonzero(near & like & ~taken)
-        joining = [n for n in joining if _on_darker(grey, marks, n + 1, boxes[n])]
+        beside_taken = np.flatnonzero(near & like & ~taken)
+        joining = [int(n) for n in beside_taken if _on_darker(grey, marks, int(n) + 1, boxes[n])]
         if not joining:
             break
         taken[joining] = True
@@ -258,10 +259,10 @@ def _lone_glyphs(grey: np.ndarray, crosses: np.ndarray, around: int = 4) -> Iter
 
 
 def _glyphs(strokes: np.ndarray, crosses: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What holds together and is as large as a letter: all marks, numbered (rows, columns); the letters' boxes (N, 4)
-    top, bottom, left, right, and their numbers (N,).
+    """What holds together and is as large as a letter; callipers' crosses and the digit that touches one are left out.
 
-    Callipers' crosses and the digit that touches one are left out.
+    Returns:
+        All marks, numbered (rows, columns); the letters' boxes (N, 4), top, bottom, left, right; their numbers (N,).
     """
     from scipy import ndimage
 
