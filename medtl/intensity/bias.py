@@ -32,7 +32,7 @@ def correct_bias(scan: Scan, shrink: int = 4) -> Scan:
         shrink: whole number, 1 for the full resolution.
 
     Raises:
-        ScanError: the scan is in colour, or all pixels but the padding have one value.
+        ScanError: the scan is in colour, all pixels but the padding have one value, or none is above zero.
     """
     import SimpleITK as sitk  # noqa: N813  (the name of its own documents)
 
@@ -41,6 +41,8 @@ def correct_bias(scan: Scan, shrink: int = 4) -> Scan:
     empty = padding_of(scan)
     shown(scan, empty)
     usable = scan.pixels > 0 if empty is None else (scan.pixels > 0) & ~empty
+    if not usable.any():
+        raise ScanError("no pixel is above zero, as MR pixels are: use a recipe without N4")
     flat = len(scan.pixels) == 1
     pixels = np.where(usable, scan.pixels, np.float32(0))
     image = sitk.GetImageFromArray(pixels[0] if flat else pixels)

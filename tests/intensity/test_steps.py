@@ -25,75 +25,6 @@ def monai(transform, pixels: np.ndarray) -> np.ndarray:
     return np.asarray(transform(torch.from_numpy(pixels.copy())[None]))[0]  # some work in place
 
 
-# ---- intensity
-
-
-@pytest.mark.parametrize("limits", [(0.5, 99.5), (1.0, 99.0), (0.0, 100.0)])
-def test_percentile_window_is_monais(limits: tuple[float, float]) -> None:
-    scan = a_scan(1, 200, 256)
-    expected = monai(mt.ScaleIntensityRangePercentiles(*limits, -1, 1, clip=True), scan.pixels)
-    np.testing.assert_allclose(steps.percentile_window(scan, *limits).pixels, expected, **CLOSE)
-
-
-def test_percentile_window_ignores_a_bright_mark() -> None:
-    scan = a_scan(1, 100, 100, high=100)
-    marked = scan.pixels.copy()
-    marked[0, :5, :5] = 4000
-    difference = steps.percentile_window(scan).pixels - steps.percentile_window(Scan(marked)).pixels
-    assert np.abs(difference[0, 5:, 5:]).max() < 0.02
-
-
-def test_percentile_window_of_a_nearly_empty_picture_keeps_what_is_there() -> None:
-    pixels = np.zeros((1, 64, 64), np.float32)
-    pixels[0, 3, 4] = 9
-    windowed = steps.percentile_window(Scan(pixels)).pixels
-    assert windowed[0, 3, 4] == 1
-    assert windowed.sum() == 1 - (64 * 64 - 1)
-
-
-@pytest.mark.parametrize(("level", "width"), [(40, 400), (-600, 1500), (400, 1800)])
-def test_window_is_monais_scale_intensity_range(level: float, width: float) -> None:
-    scan = a_scan(5, 40, 40, low=-1024, high=3000)
-    transform = mt.ScaleIntensityRange(level - width / 2, level + width / 2, -1, 1, clip=True)
-    np.testing.assert_allclose(steps.window(scan, level, width).pixels, monai(transform, scan.pixels), **CLOSE)
-
-
-def test_z_score_is_monais_normalize_intensity_over_the_foreground() -> None:
-    scan = a_scan(8, 40, 40, low=600, high=1500)
-    scan.pixels[:, :25] = 0  # air; what is left is brighter than the mean of all
-    expected = monai(mt.NormalizeIntensity(nonzero=True), scan.pixels) / 3
-    inside = scan.pixels > 0
-    normalised = steps.z_score(scan, limit=3).pixels
-    np.testing.assert_allclose(normalised[inside], np.clip(expected, -1, 1)[inside], **CLOSE)
-    assert (normalised[~inside] == -1).all()
-
-
-def test_bit_range_knows_the_depth_from_the_header_or_the_pixels() -> None:
-    scan = a_scan(1, 8, 8, high=255)
-    scaled = steps.bit_range(scan).pixels
-    np.testing.assert_allclose(scaled, monai(mt.ScaleIntensityRange(0, 255, -1, 1), scan.pixels), **CLOSE)
-    twelve = steps.bit_range(Scan(scan.pixels, header={"bits": 12})).pixels
-    np.testing.assert_allclose(twelve, monai(mt.ScaleIntensityRange(0, 4095, -1, 1), scan.pixels), **CLOSE)
-    np.testing.assert_allclose(steps.bit_range(a_scan(1, 4, 4, low=0.5, high=1)).pixels.max(), 1, atol=0.2)
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    name=st.sampled_from(["percentile_window", "z_score", "bit_range"]),
-    low=st.floats(-2000, 2000),
-    spread=st.floats(1e-3, 70000),
-    seed=st.integers(0, 1000),
-)
-def test_grey_values_stay_between_black_and_white(name: str, low: float, spread: float, seed: int) -> None:
-    pixels = np.random.default_rng(seed).uniform(low, low + spread, (2, 9, 7)).astype(np.float32)
-    before = pixels.copy()
-    scaled = steps.STEPS[name](Scan(pixels)).pixels
-    assert scaled.dtype == np.float32
-    assert np.isfinite(scaled).all()
-    assert scaled.min() >= -1 and scaled.max() <= 1
-    np.testing.assert_array_equal(pixels, before)  # the scan itself is left alone
-
-
 # ---- what is no picture
 
 
@@ -115,20 +46,6 @@ def test_crop_to_region_is_monais_spatial_crop_around_all_regions() -> None:
 def test_without_a_region_inside_the_picture_nothing_is_cropped(regions: list[tuple[int, int, int, int]]) -> None:
     scan = a_scan(2, 50, 80, header={"regions": regions})
     assert steps.crop_to_region(scan) is scan
-
-
-def test_padding_takes_no_part_in_percentiles_mean_and_deviation_and_turns_black() -> None:
-    pixels = np.array([[[-2000, -1999, 0, 10, 20, 40]]], np.float32)
-    scan = Scan(pixels, header={"padding": (-2000.0, -1999.0), "bits": 12})
-    by_percentiles = steps.percentile_window(scan, 0, 100)
-    np.testing.assert_allclose(by_percentiles.pixels, [[[-1, -1, -1, -0.5, 0, 1]]], atol=1e-6)
-    by_mean = steps.z_score(scan)  # the foreground, brighter than the mean of 17.5, is 20 and 40: 30 ± 10
-    np.testing.assert_allclose(by_mean.pixels, [[[-1, -1, -1, -2 / 3, -1 / 3, 1 / 3]]], atol=1e-6)
-    bright = Scan(pixels, header={"padding": (40.0, 40.0)})
-    np.testing.assert_allclose(steps.window(bright, 10, 20).pixels, [[[-1, -1, -1, 0, 1, -1]]], atol=1e-6)
-    for new in (by_percentiles, by_mean):  # the values are others now, and none of them is padding
-        assert new.header == {"bits": 12}
-    assert scan.header["padding"] == (-2000.0, -1999.0)
 
 
 # ---- slices and orientation
