@@ -12,6 +12,8 @@ import pytest
 
 from medtl.errors import InputError, ScanError
 from medtl.intensity import RECIPES, Recipe, Step
+from medtl.intensity.histograms import learn_histogram, learn_landmarks
+from medtl.intensity.recipes import harmonised
 from medtl.scans import Scan
 
 RANDOM = np.random.default_rng(1)
@@ -42,7 +44,7 @@ def test_every_recipe_gives_network_input_and_the_same_again(name: str) -> None:
     assert again == recipe
     assert again.digest == recipe.digest
     np.testing.assert_array_equal(pixels, again(scan))
-    assert recipe.fit([scan]) == recipe
+    assert recipe.fit([scan]) == recipe and not recipe.needs_fit
 
 
 def test_the_digest_follows_all_that_decides_the_pixels() -> None:
@@ -175,6 +177,104 @@ def test_a_scan_of_padding_alone_shows_nothing() -> None:
     pixels[0, 2, 2] = -2000
     with pytest.raises(ScanError, match="nothing to see"):
         RECIPES["radiograph"](Scan(pixels, header={"padding": (-2000.0, -2000.0)}))
+
+
+# ---- channels
+
+
+@pytest.mark.parametrize(
+    ("steps", "channels", "start"),
+    [
+        ((), 1, "grey"),
+        ((), 3, "colour"),
+        ((Step("windows", {"names": ["brain", "bone"]}),), 2, "grey"),
+        ((Step("windows", {"names": ["brain", "bone", "lung"]}),), 3, "grey"),
+        ((Step("neighbouring_slices", {"n": 3}), Step("window", {"level": 40, "width": 80})), 3, "grey"),
+        ((Step("windows", {"names": ["brain", "bone"]}), Step("neighbouring_slices", {"n": 5})), 10, "grey"),
+        ((Step("neighbouring_slices", {"n": 5}), Step("bit_range")), 15, "colour"),
+    ],
+)
+@pytest.mark.parametrize("stored", [(), (3,)])
+def test_the_steps_decide_the_channels(steps: tuple[Step, ...], channels: int, start: str, stored) -> None:
+    recipe = Recipe("mine", size=16, channels=channels, steps=steps)
+    scan = Scan(RANDOM.uniform(-100, 100, (4, 20, 20, *stored)).astype(np.float32))
+    pixels = recipe(scan)
+    assert pixels.shape == (4, channels, 16, 16)
+    if start == "grey":  # the same as of the scan in grey
+        brightness = scan.pixels @ np.array([0.299, 0.587, 0.114], np.float32) if stored else scan.pixels
+        np.testing.assert_allclose(pixels, recipe(replace(scan, pixels=brightness)), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("steps", "channels", "says"),
+    [
+        ((), 4, "give 1 or 3"),
+        ((), True, "channels is True"),
+        ((Step("windows", {"names": ["brain", "bone"]}),), 3, "make 2 of grey and 6 of red, green, blue: give 2 or 6"),
+        ((Step("neighbouring_slices", {"n": 7}),), 21, "make 7 of grey and 21 of red, green, blue: give 7"),
+        ((Step("neighbouring_slices", {"n": 17}),), 17, "give at most 16"),
+        ((Step("windows", {"names": ["brian"]}),), 1, "CT window 'brian' is unknown"),
+    ],
+)
+def test_channels_that_the_steps_do_not_make_are_refused(steps: tuple[Step, ...], channels: int, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        Recipe("mine", channels=channels, steps=steps)
+
+
+def test_ct_head_is_three_windows_at_once() -> None:
+    scan = a_scan("ct-head")
+    pixels = RECIPES["ct-head"](scan)
+    for channel, name in enumerate(["ct-brain", "ct-subdural", "ct-bone"]):
+        np.testing.assert_array_equal(pixels[:, channel : channel + 1], RECIPES[name](scan))
+
+
+# ---- what is learnt
+
+
+def test_each_step_learns_from_what_the_steps_before_leave() -> None:
+    """Also from an iterator, which can be gone through once, and with scans in it that show nothing."""
+    scans = [a_scan("ct") for _ in range(3)]
+    nothing = Scan(np.full((1, 9, 9), 7.0, np.float32))
+    recipe = harmonised(RECIPES["ct"], ["landmarks", "histogram"])
+    assert recipe.needs_fit and not RECIPES["ct"].needs_fit
+    fitted = recipe.fit(iter([nothing, *scans]))
+    assert not fitted.needs_fit and recipe.needs_fit
+    windowed = [RECIPES["ct"].steps[2](RECIPES["ct"].steps[1](RECIPES["ct"].steps[0](scan))) for scan in scans]
+    first = Step("landmarks", learn_landmarks(windowed))
+    second = Step("match_histogram", learn_histogram(first(scan) for scan in windowed))
+    assert fitted == replace(recipe, steps=(*RECIPES["ct"].steps, first, second))
+    again = Recipe.from_dict(json.loads(json.dumps(fitted.to_dict())))
+    assert again == fitted and again.digest == fitted.digest != recipe.digest
+    np.testing.assert_array_equal(again(scans[0]), fitted(scans[0]))
+
+
+def test_what_has_learnt_stays_and_what_has_not_is_said() -> None:
+    recipe = harmonised(RECIPES["picture"], ["histogram"])
+    scans = [a_scan("picture"), a_scan("picture")]
+    fitted = recipe.fit(scans[:1])
+    assert fitted.fit(scans[1:]) == fitted
+    with pytest.raises(InputError, match=r"'match_histogram' has not been fitted: call recipe\.fit"):
+        recipe(scans[0])
+    with pytest.raises(InputError, match="cannot be fitted: no scan shows anything"):
+        recipe.fit([Scan(np.full((1, 9, 9), 7.0, np.float32))])
+
+
+def test_flip_is_saved_and_changes_no_digest() -> None:
+    """The heart lies left, and the liver right; a breast or a brain has its like on the other side."""
+    flips = {name for name, recipe in RECIPES.items() if recipe.flip}
+    assert {"ultrasound", "mr", "colour", "picture"} <= flips
+    assert not {name for name in RECIPES if name.startswith(("ct", "radiograph"))} & flips
+    other = replace(RECIPES["ct"], flip=True)
+    assert other.digest == RECIPES["ct"].digest
+    assert Recipe.from_dict(other.to_dict()).flip is True
+
+
+def test_parameters_are_what_json_can_hold() -> None:
+    step = Step("windows", {"names": ("brain", np.array([40, 80]), (np.float32(1.5), 2))})
+    assert step.parameters == {"names": ["brain", [40, 80], [1.5, 2]]}
+    for wrong in (float("nan"), {1, 2}, b"40"):
+        with pytest.raises(InputError, match=r"step 'window': .* is no number, text, list or mapping"):
+            Step("window", {"level": wrong, "width": 80})
 
 
 def test_grey_pictures_stored_in_colour_are_grey_pictures() -> None:

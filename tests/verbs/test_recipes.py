@@ -1,20 +1,42 @@
-"""The list of recipes is the registry."""
+"""The list of recipes is the registry, and so is that of steps."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 
 from medtl.intensity import RECIPES
+from medtl.intensity.steps import STEPS
 from medtl.verbs.recipes import recipes
 
 
 def test_every_recipe_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = recipes()
+    rows = recipes()["recipes"]
     assert [row["recipe"] for row in rows] == list(RECIPES)
-    assert rows[0] == {
-        "recipe": "ultrasound",
-        "chosen for": "US, IVUS",
-        "channels": "grey",
-        "does": "the region that holds the picture, grey values between its own 0.5 and 99.5 percentiles",
+    (row,) = (row for row in rows if row["recipe"] == "ct-head")
+    assert row == {
+        "recipe": "ct-head",
+        "chosen for": "by name only",
+        "channels": 3,
+        "does": "brain, subdural and bone window as three channels, at most 16 evenly spaced slices",
+        "flip": False,
+        "steps": [
+            {"orient": {}},
+            {"choose_slices": {"most": 16}},
+            {"windows": {"names": ["brain", "subdural", "bone"]}},
+        ],
     }
     assert "z-score within the foreground" in capsys.readouterr().out
+
+
+def test_every_step_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = recipes()
+    assert json.loads(json.dumps(listed)) == listed  # as --json writes it
+    rows = {row["step"]: row for row in listed["steps"]}
+    assert list(rows) == list(STEPS)
+    assert all(len(row["does"]) > 20 for row in rows.values())
+    assert rows["window"]["parameters"] == {"level": "needed", "width": "needed"}
+    assert rows["match_histogram"]["parameters"] == {} and rows["match_histogram"]["learns"]
+    assert rows["choose_slices"]["parameters"] == {"most": 16} and not rows["choose_slices"]["learns"]
+    assert "match_histogram" in capsys.readouterr().out
