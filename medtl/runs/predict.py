@@ -11,7 +11,7 @@ from torch import nn
 
 from medtl.errors import InputError
 from medtl.progress import track
-from medtl.runs.rows import prediction_rows, prepared, remarks
+from medtl.runs.rows import prediction_rows, prepared, prints_of, remarks
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +72,7 @@ def predict(run: Run, manifest: Manifest, which: str) -> pd.DataFrame:
             logits, features = run.outputs(cohort, which)
             given = dict(zip(cohort.scan_id.tolist(), zip(logits, features, strict=True), strict=True))
             failed = cohort.failed
-            said = remarks(run.trained_on, zip(cohort.scan_id.tolist(), getattr(cohort, "prints", ()), strict=False))
+            said = remarks(run.trained_on, prints_of(cohort))
     return prediction_rows(rows, run.classes, trust, given, failed, said)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,6 +19,7 @@ from medtl.trust.predictions import predictions_frame
 if TYPE_CHECKING:
     import pandas as pd
 
+    from medtl.data import Cohort
     from medtl.intensity import Recipe
     from medtl.scans import Row
 
@@ -59,7 +60,7 @@ def remarks(trained_on: Fingerprint | None, prints: Iterable[tuple[str, Print]])
 
     Args:
         trained_on: the model's; None, of one that an older medtl made: nothing is said.
-        prints: (scan_id, print).
+        prints: (scan_id, print); of several under one scan_id, as those of a study are, the first outside speaks.
 
     Returns:
         scan_id -> remark, of those that differ alone. A new manufacturer is said, and alone is not outside.
@@ -68,12 +69,20 @@ def remarks(trained_on: Fingerprint | None, prints: Iterable[tuple[str, Print]])
     if trained_on is None:
         return said
     for scan_id, scan in prints:
+        if scan_id in said and said[scan_id].outside:
+            continue
         why, maker = trained_on.outside(scan), trained_on.new_manufacturer(scan)
         if why:
             said[scan_id] = Remark(OUTSIDE + "; ".join([*why, maker] if maker else why), True)
         elif maker:
             said[scan_id] = Remark(maker, False)
     return said
+
+
+def prints_of(cohort: Cohort) -> Iterator[tuple[str, Print]]:
+    """(scan_id of the unit, print) of each scan of a cohort, for `remarks`."""
+    names = (members[0] for members in cohort.members for _ in members)
+    return zip(names, cohort.prints, strict=True)
 
 
 def outside_sentence(frame: pd.DataFrame) -> str:

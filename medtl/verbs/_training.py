@@ -227,12 +227,9 @@ def fabric_for(config: Config) -> Fabric:
     return fabric
 
 
-def trained_on(cohorts: Iterable[Cohort], start: Run | None) -> Fingerprint | None:
+def trained_on(cohorts: Iterable[Cohort], start: Run | None) -> Fingerprint:
     """The range of these scans, as they were read, and of those that the Run to start from was trained on."""
-    prints = [getattr(cohort, "prints", None) for cohort in cohorts]
-    if any(each is None for each in prints):
-        return None
-    ours = Fingerprint.fit(Prints.concat(prints))
+    ours = Fingerprint.fit(Prints.concat([cohort.prints for cohort in cohorts]))
     before = start.trained_on if start is not None else None
     return ours if before is None else ours.joined(before)
 

@@ -213,13 +213,13 @@ class _Seen:
         return Labelled(cohort.label, cohort.manifest.groups, site, tuple(self.main.classes))
 
     def predictions(self, run: Run, which: str, outputs: Any) -> Any:
-        from medtl.runs.rows import prediction_rows, remarks
+        from medtl.runs.rows import prediction_rows, prints_of, remarks
         from medtl.trust import Trust
 
         cohort = self.cohort(run)
         given = zip(cohort.scan_id.tolist(), zip(outputs.logits, outputs.features, strict=True), strict=True)
         trust = run.trust(which) or Trust(task=run.task)
-        said = remarks(run.trained_on, zip(cohort.scan_id.tolist(), getattr(cohort, "prints", ()), strict=False))
+        said = remarks(run.trained_on, prints_of(cohort))
         return prediction_rows(list(self.chosen), run.classes, trust, dict(given), cohort.failed, said)
 
 
