@@ -94,6 +94,7 @@ RECIPES: dict[str, Recipe] = {
             flip=True,
             steps=(Step("orient"), Step("correct_bias", {"shrink": 4}), Step("z_score", {"limit": 3.0}), _slices),
         ),
+        Recipe("pet", steps=(Step("orient"), _slices, Step("suv"), Step("window", {"level": 5.0, "width": 10.0}))),
         Recipe("colour", channels=3, flip=True, steps=(_slices, Step("bit_range"))),
         Recipe("picture", flip=True, steps=(_slices, Step("bit_range"))),
     )
@@ -127,6 +128,7 @@ ABOUT: dict[str, tuple[tuple[str, ...], str]] = {
     "ct-head": ((), "brain, subdural and bone window as three channels, at most 16 evenly spaced slices"),
     "mr": (("MR",), "z-score within the foreground, at most 16 evenly spaced slices"),
     "mr-n4": ((), "as mr, after N4 bias correction (seconds a volume)"),
+    "pet": (("PT",), "SUV by body weight from the header, 0 to 10 g/ml, at most 16 evenly spaced slices"),
     "colour": (("GM", "SM", "ES", "XC", "OP"), "red, green and blue as the file has them"),
     "picture": (("", "OT", "SC"), "grey values as the file has them, by its bit depth"),
 }

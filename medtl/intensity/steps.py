@@ -23,6 +23,7 @@ from medtl.intensity.grey import (
 )
 from medtl.intensity.histograms import landmarks, learn_histogram, learn_landmarks, match_histogram
 from medtl.intensity.overlay import fill_overlay
+from medtl.intensity.pet import suv
 from medtl.intensity.regions import crop_border, crop_to_body, crop_to_foreground, crop_to_region
 from medtl.intensity.slices import choose_slices, neighbouring_slices, project
 
@@ -36,6 +37,7 @@ STEPS: Mapping[str, Callable[..., Any]] = {
     "crop_border": crop_border,
     "chest_wall_left": chest_wall_left,
     "fill_overlay": fill_overlay,
+    "suv": suv,
     "percentile_window": percentile_window,
     "window": window,
     "windows": windows,

@@ -10,6 +10,7 @@ from typing import Any
 from medtl.errors import ScanError
 from medtl.scans.dicom_pixel_format import bits, photometric, whole
 from medtl.scans.dicom_pixels import rounding
+from medtl.scans.dicom_suv import suv_facts
 from medtl.scans.dicom_tables import table_of
 
 TWO_D, TISSUE = 1, 1  # RegionSpatialFormat and RegionDataType, PS3.3 C.8.5.5.1
@@ -28,6 +29,8 @@ def facts(elements: Any, turn: float | None) -> dict[str, Any]:
         "window_function" ("SIGMOID", "LINEAR_EXACT") where it is not the usual one;
         "voi_lut": (first value that it maps, its entries), to be shown in place of a window;
         "regions": where an ultrasound machine put its pictures, (top, left, bottom, right), the last two excluded;
+        "suv": of PET, the SUV by body weight in g/ml that one unit of pixel is worth, or "suv_missing": what of the
+        header that takes (see `suv_facts`);
         "rounded": by how much float32 changes a value, at most, where whole numbers are too large for it.
     """
     found: dict[str, Any] = {
@@ -52,6 +55,8 @@ def facts(elements: Any, turn: float | None) -> dict[str, Any]:
             found["voi_lut"] = table
     if regions := _regions(elements):
         found["regions"] = regions
+    if _text(elements, "Modality").upper() == "PT":
+        found.update(suv_facts(elements, turned=turn is not None))
     with suppress(ScanError):
         if error := rounding(elements):
             found["rounded"] = error

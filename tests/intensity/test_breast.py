@@ -19,7 +19,7 @@ AFFINE = np.array([[1.0, 0.0, 0.0, 5.0], [0.0, 0.0, -0.1, 60.0], [0.0, -0.1, 0.0
 
 
 def mammogram(seed: int = 0, skin: float = 1.0) -> tuple[Scan, np.ndarray]:
-    """A left MLO view, 12 bits: a half-oval of fat with glands and the pectoral muscle; a label; where the breast is."""
+    """A left MLO view, 12 bits: a half-oval of fat with glands, the pectoral muscle, a label; where the breast is."""
     generator = np.random.default_rng(seed)
     y, x = np.mgrid[:500, :400]
     away = ((y - 250) / 190.0) ** 2 + (x / 260.0) ** 2
