@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import io
+import mmap
 import os
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from platformdirs import user_cache_dir
@@ -18,10 +22,26 @@ from medtl.scans.source import open_scan, stamp
 from medtl.scans.volume import data_beside
 
 #: Rises whenever reading a file, or an entry's form, changes what comes out: older entries are then left unused.
-FORMAT = 2
+FORMAT = 3
 
-_CHECK_BYTES = 16
+_HEAD = 128  # bytes of a .npy header for four axes
+_CHECK = 16
+_LENGTH = 4
 _CHUNK_BYTES = 1 << 20
+#: Use is noted by an entry's date, and no more often than this, in seconds: the date is for finding what is old.
+_NOTED = 600.0
+
+
+class Entry(NamedTuple):
+    """What stands in an entry.
+
+    Attributes:
+        pixels: float32 (instances, C, H, W), mapped from disk and private to the process.
+        told: what was noted about the scan, such as the JSON of its print.
+    """
+
+    pixels: np.ndarray
+    told: str
 
 
 def default_folder() -> Path:
@@ -80,35 +100,115 @@ def entry_path(folder: Path, content: str, recipe_digest: str) -> Path:
     return Path(folder) / f"v{FORMAT}" / content[:2] / f"{content}-{recipe_digest[:16]}.npy"
 
 
-def store(path: Path, pixels: np.ndarray) -> None:
-    """Write an entry: the array as .npy, and after it a checksum of all of it.
+def content_of(entry: Path) -> str:
+    """The `content_key` in an entry's name."""
+    return entry.name.partition("-")[0]
+
+
+def store(path: Path, pixels: np.ndarray, told: str = "") -> None:
+    """Write an entry: the array as .npy, then what is told of the scan, its length, and a checksum of all before it.
+
+    Args:
+        path: from `entry_path`.
+        pixels: float32 (instances, C, H, W).
+        told: anything.
 
     Raises:
         InputError: the disk is full or the folder cannot be written.
     """
-    entry = io.BytesIO()
-    np.save(entry, pixels)
-    with atomic_write(path) as part:
-        part.write_bytes(entry.getvalue() + _checksum(entry.getbuffer()))
+    pixels = np.ascontiguousarray(pixels, dtype="<f4")
+    text = told.encode()
+    body = memoryview(pixels.reshape(-1).view(np.uint8))  # type: ignore[arg-type]  # mypy knows no array as a buffer
+    parts = (_head(pixels.shape), body, text, len(text).to_bytes(_LENGTH, "little"))
+    check = hashlib.blake2b(digest_size=_CHECK)
+    with atomic_write(path) as part, part.open("wb") as file:
+        for each in parts:
+            check.update(each)
+            file.write(each)
+        file.write(check.digest())
 
 
-def load(path: Path, check: bool = True) -> np.ndarray | None:
-    """The entry's array, mapped from disk and private to the process, or None where there is no entry or it is damaged.
+def load(path: Path) -> Entry | None:
+    """The entry, or None where there is none or it is damaged.
 
-    Args:
-        path: from `entry_path`.
-        check: whether to read all of it and compare its checksum, as must be done once.
+    All of it is read and compared with its checksum, as must be done once, and its use is noted.
     """
     try:
-        if check:
-            content = memoryview(path.read_bytes())
-            if _checksum(content[:-_CHECK_BYTES]) != content[-_CHECK_BYTES:]:
-                return None
-        mapped = np.load(path, mmap_mode="c")  # "r" would do, but torch warns of arrays that it may not write
-    except (OSError, ValueError, EOFError):  # what NumPy says of missing, short and foreign files
+        content = memoryview(Path(path).read_bytes())
+    except OSError:
         return None
-    return np.asarray(mapped)
+    body, check = content[:-_CHECK], content[-_CHECK:]
+    if len(body) < _HEAD + _LENGTH or hashlib.blake2b(body, digest_size=_CHECK).digest() != check:
+        return None
+    pixels = mapped(path)
+    if pixels is None:
+        return None
+    _note_use(path)
+    length = int.from_bytes(body[-_LENGTH:], "little")
+    return Entry(pixels, bytes(body[len(body) - _LENGTH - length : -_LENGTH]).decode())
 
 
-def _checksum(content: memoryview) -> bytes:
-    return hashlib.blake2b(content, digest_size=_CHECK_BYTES).digest()
+def mapped(path: str | Path) -> np.ndarray | None:
+    """The entry's pixels, float32 (instances, C, H, W), mapped from disk; None where there is none, or another file.
+
+    Nothing is read but what is looked at. The map is private: what is written to the array stays in this process (and
+    torch takes it without a warning). It holds a file open as long as the array lives.
+    """
+    try:
+        with Path(path).open("rb", buffering=0) as file:
+            shape = _shape(file.read(_HEAD))
+            whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        return np.frombuffer(whole, "<f4", int(np.prod(shape)), _HEAD).reshape(shape)
+    except (OSError, ValueError):
+        return None
+
+
+def read_into(path: str | Path, out: np.ndarray) -> bool:
+    """Copy the entry's pixels into `out`, float32 (instances, C, H, W) and contiguous, in one go.
+
+    For batches, where a map would be opened, copied from and closed: half the time.
+
+    Returns:
+        whether it was there and of this shape; else `out` holds anything.
+    """
+    try:
+        with Path(path).open("rb", buffering=0) as file:
+            if file.read(_HEAD) != _head(out.shape):
+                return False
+            left = memoryview(out).cast("B")  # type: ignore[arg-type]
+            while left and (n_bytes := file.readinto(left)):  # one read gives 2 GB at most
+                left = left[n_bytes:]
+            return not left
+    except OSError:
+        return False
+
+
+@lru_cache(maxsize=64)
+def _head(shape: tuple[int, ...]) -> bytes:
+    """The .npy header of float32 pixels of this shape."""
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(head, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    if len(head.getvalue()) != _HEAD:
+        raise ValueError(f"pixels of shape {shape} are no network input (instances, C, H, W)")
+    return head.getvalue()
+
+
+@lru_cache(maxsize=64)
+def _shape(head: bytes) -> tuple[int, ...]:
+    """Of a .npy header.
+
+    Raises:
+        ValueError: it is not ours.
+    """
+    stream = io.BytesIO(head)
+    np.lib.format.read_magic(stream)
+    shape, _, _ = np.lib.format.read_array_header_1_0(stream)
+    if len(shape) != 4 or _head(shape) != head:
+        raise ValueError("not an entry of the cache")
+    return shape
+
+
+def _note_use(path: Path) -> None:
+    with suppress(OSError):  # a folder that may only be read serves as well
+        if time.time() - path.stat().st_mtime > _NOTED:
+            os.utime(path)

@@ -10,6 +10,7 @@ import sys
 from typing import Any
 
 from medtl import progress
+from medtl.errors import InputError
 
 Finding = dict[str, Any]
 
@@ -120,15 +121,20 @@ def _models() -> list[Finding]:
 
 def _places() -> list[Finding]:
     from medtl.data.cache import default_folder
+    from medtl.data.pruning import in_words, size_cap, size_of
 
     cache = default_folder()
     there = next(folder for folder in (cache, *cache.parents) if folder.exists())
     free = shutil.disk_usage(there).free / 2**30
+    try:
+        holds, ok, to_get_it = f"of at most {in_words(size_cap())}", True, "set MEDTL_CACHE to a roomier folder"
+    except InputError as error:
+        holds, ok, to_get_it = "", False, str(error)
     return [
         _finding(
             "cache",
-            os.access(there, os.W_OK) and free >= 1,
-            f"{cache}, {free:.0f} GiB free",
-            "set MEDTL_CACHE to a roomier folder",
+            ok and os.access(there, os.W_OK) and free >= 1,
+            f"{cache} holds {in_words(size_of(cache))} {holds}, {free:.0f} GiB free".replace(" ,", ","),
+            to_get_it,
         ),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import time
 import warnings
@@ -15,10 +16,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-import medtl.data.cohort as module
-from medtl.data import Cohort
+import medtl.data.prepared as module
+from medtl.data import Cohort, cache
 from medtl.errors import InputError
 from medtl.intensity import RECIPES
+from medtl.intensity.fingerprint import Prints, print_of
 from medtl.scans import Manifest
 from medtl.scans.manifest import COLUMNS
 from medtl.scans.read import read
@@ -125,12 +127,41 @@ def test_a_damaged_entry_is_made_again(tmp_path: Path, reads: list[str], damage:
     np.testing.assert_array_equal(before, after.stacked())
 
 
-def test_a_cache_emptied_while_in_use_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", ["gone", "cut", "of another size"])
+def test_an_entry_lost_while_in_use_is_made_again(tmp_path: Path, reads: list[str], damage: str) -> None:
     cohort = Cohort(a_manifest(tmp_path / "a", ["x", "y"]), RECIPE, cache=tmp_path / "cache")
+    expected = [np.array(cohort.pixels(i)) for i in range(2)]
+
+    def lose() -> None:
+        for entry in (tmp_path / "cache").rglob("*.npy"):
+            content = entry.read_bytes()
+            entry.unlink()
+            if damage == "cut":
+                entry.write_bytes(content[:1000])
+            elif damage == "of another size":
+                cache.store(entry, np.zeros((1, 1, 32, 32), np.float32))
+
+    lose()
+    np.testing.assert_array_equal(cohort.gather([1, 0, 1]), np.concatenate([expected[1], expected[0], expected[1]]))
+    assert sorted(reads[2:]) == ["a-0", "a-1"]
+    if damage == "gone":
+        lose()
+        np.testing.assert_array_equal(cohort.pixels(1), expected[1])
+        assert len(reads) == 5
+
+
+def test_an_entry_lost_for_good_says_why(tmp_path: Path) -> None:
+    manifest = a_manifest(tmp_path / "a", ["x", "y"])
+    cohort = Cohort(manifest, RECIPE, cache=tmp_path / "cache")
     for entry in (tmp_path / "cache").rglob("*.npy"):
         entry.unlink()
-    with pytest.raises(InputError, match="run again to rebuild it"):
+    Path(manifest.frame.path[0]).unlink()
+    Path(manifest.frame.path[1]).write_bytes(b"another scan")
+    with pytest.raises(InputError, match=r"a-0 was lost .* cannot be prepared again: the file is not there"):
         cohort.pixels(0)
+    with pytest.raises(InputError, match=r"a-1 was lost .* its file has changed since") as told:
+        cohort.gather([1])
+    assert str(tmp_path) not in str(told.value)
 
 
 def test_bad_scans_among_good_ones_are_dropped_with_their_reason(tmp_path: Path) -> None:
@@ -180,7 +211,7 @@ def test_every_volume_of_one_file_and_every_picture_of_one_array_has_its_own_ent
     )
     cohort = Cohort(manifest, RECIPE, cache=tmp_path / "cache")
     assert len(cohort) == 7 and cohort.failed == {}
-    assert len({path.name for path in cohort._entries}) == 7
+    assert len(set(cohort._entries)) == 7
     for place, (name, number) in enumerate(rows):
         np.testing.assert_array_equal(cohort.pixels(place), RECIPE(read(tmp_path / name, number)))
 
@@ -197,11 +228,14 @@ def test_copies_of_one_picture_share_one_entry(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_stops_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, content: bytes) -> None:
-        raise OSError(28, "No space left on device")
+    def full(path: Path, mode: str = "r", **how):
+        if mode == "wb":
+            raise OSError(28, "No space left on device")
+        return opened(path, mode, **how)
 
+    opened = Path.open
     manifest = a_manifest(tmp_path / "a", ["x", "y"])
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(Path, "open", full)
     with pytest.raises(InputError, match="the disk is full"):
         Cohort(manifest, RECIPE, cache=tmp_path / "cache")
 
@@ -303,7 +337,7 @@ def test_volumes_are_bags_of_slices(tmp_path: Path) -> None:
     assert cohort.bag_sizes.tolist() == [3, 16]
     assert [cohort.pixels(i).shape for i in range(2)] == [(3, 1, 24, 24), (16, 1, 24, 24)]
     assert cohort.patient.tolist() == ["v0", "v1"]  # unknown: each its own
-    assert cohort.pixels(0) is cohort.pixels(0)
+    np.testing.assert_array_equal(cohort.gather([1, 0]), np.concatenate([cohort.pixels(1), cohort.pixels(0)]))
     with pytest.raises(ValueError, match="for pictures"):
         cohort.stacked()
 
@@ -321,3 +355,125 @@ def test_real_scans_are_prepared_in_a_few_milliseconds_each(shared_data: Path, t
     assert cohort.failed == {}
     assert cohort.stacked().shape == (100, 1, 112, 112)
     assert 0.2 < cohort.stacked().std() < 0.9
+
+
+# ---- studies -----------------------------------------------------------------------------------------------------
+def of_studies(folder: Path, labels: Sequence[str], studies: list[str], **columns: list[str]) -> Manifest:
+    return a_manifest(folder, labels, patient=["P"] * len(labels), study=studies, **columns)
+
+
+def test_the_series_of_a_study_are_one_bag(tmp_path: Path, reads: list[str]) -> None:
+    manifest = of_studies(tmp_path / "a", ["x", "y", "", "y", "x"], ["1", "2", "1", "", "1"])
+    series = Cohort(manifest, RECIPE, cache=tmp_path / "cache")
+    cohort = Cohort(manifest, RECIPE, cache=tmp_path / "cache", unit="study")
+    assert len(reads) == 5  # they share their entries
+    assert len(cohort) == len(cohort.manifest) == len(cohort.patient) == len(cohort.site) == 3
+    assert cohort.members == [["a-0", "a-2", "a-4"], ["a-1"], ["a-3"]]
+    assert cohort.scan_id.tolist() == cohort.manifest.frame.scan_id.tolist() == ["a-0", "a-1", "a-3"]
+    assert cohort.label.tolist() == [0, 1, 1]
+    assert cohort.bag_sizes.tolist() == [3, 1, 1]
+    whole = series.stacked()
+    np.testing.assert_array_equal(cohort.pixels(0), whole[[0, 2, 4]])
+    np.testing.assert_array_equal(cohort.gather([2, 0]), whole[[3, 0, 2, 4]])
+    with pytest.raises(ValueError, match="for pictures"):
+        cohort.stacked()
+    assert [len(cohort.prints_of(i)) for i in range(3)] == [3, 1, 1]
+    np.testing.assert_array_equal(cohort.prints_of(0).numbers, series.prints.numbers[[0, 2, 4]])
+
+    part = cohort.select([2, 0])
+    assert part.members == [["a-0", "a-2", "a-4"], ["a-3"]]
+    np.testing.assert_array_equal(part.gather([1, 0]), whole[[3, 0, 2, 4]])
+    both = Cohort.join([cohort.select([1]), cohort])
+    assert both.members == [["a-1"], ["a-0", "a-2", "a-4"], ["a-3"]]
+    np.testing.assert_array_equal(both.pixels(1), whole[[0, 2, 4]])
+    with pytest.raises(InputError, match="one cohort is of series and one of studies"):
+        Cohort.join([cohort, series])
+
+
+def test_a_study_whose_series_contradict_each_other_fails_alone(tmp_path: Path) -> None:
+    manifest = of_studies(tmp_path / "a", ["x", "y", "y", "x"], ["1", "2", "1", "3"])
+    cohort = Cohort(manifest, RECIPE, cache=tmp_path / "cache", unit="study")
+    assert cohort.scan_id.tolist() == ["a-1", "a-3"]
+    assert set(cohort.failed) == {"a-0", "a-2"}
+    assert "different labels, 'x' and 'y'" in cohort.failed["a-0"]
+    with pytest.raises(InputError, match=r"none of the 2 scans could be prepared.*different labels"):
+        Cohort(manifest.select(["a-0", "a-2"]), RECIPE, cache=tmp_path / "cache", unit="study")
+
+
+def test_a_series_that_cannot_be_read_leaves_its_study_the_others(tmp_path: Path) -> None:
+    manifest = of_studies(tmp_path / "a", ["x", "x", "y"], ["1", "1", "2"])
+    Path(manifest.frame.path[0]).write_bytes(b"no picture")
+    cohort = Cohort(manifest, RECIPE, cache=tmp_path / "cache", unit="study")
+    assert cohort.members == [["a-1"], ["a-2"]]
+    assert set(cohort.failed) == {"a-0"}
+
+
+# ---- prints and the cache's size ---------------------------------------------------------------------------------
+def test_prints_are_of_the_scans_as_read_also_from_the_cache(tmp_path: Path, reads: list[str]) -> None:
+    manifest = a_manifest(tmp_path / "a", ["x", "y", "x"])
+    expected = Prints.of(print_of(read(row)) for row in manifest)
+    for _ in range(2):
+        cohort = Cohort(manifest, RECIPE, cache=tmp_path / "cache")
+        assert len(reads) == 3
+        np.testing.assert_array_equal(cohort.prints.numbers, expected.numbers)
+        assert [each.modality for each in cohort.prints] == ["", "", ""]
+    np.testing.assert_array_equal(cohort.select([2]).prints.numbers, expected.numbers[[2]])
+    joined = Cohort.join([cohort.select([2]), cohort.select([0])])
+    np.testing.assert_array_equal(joined.prints.numbers, expected.numbers[[2, 0]])
+
+
+def test_an_entry_of_which_other_things_were_told_is_made_again(tmp_path: Path, reads: list[str]) -> None:
+    manifest = a_manifest(tmp_path / "a", ["x"])
+    entry = Path(Cohort(manifest, RECIPE, cache=tmp_path / "cache")._entry(0))
+    cache.store(entry, np.zeros((1, 1, 24, 24), np.float32), "{}")
+    cohort = Cohort(manifest, RECIPE, cache=tmp_path / "cache")
+    assert len(reads) == 2
+    assert cohort.stacked().std() > 0
+
+
+def test_the_cache_stays_within_its_size_and_keeps_what_is_in_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A day passes after each cohort; the first is gone, the second is still held."""
+
+    def a_day_passes() -> None:
+        for file in (tmp_path / "cache").rglob("*.npy"):
+            os.utime(file, (file.stat().st_mtime - 86_400,) * 2)
+
+    def cohort_of(name: str, n: int) -> Cohort:
+        return Cohort(a_manifest(tmp_path / name, ["x"] * n), RECIPE, cache=tmp_path / "cache")
+
+    monkeypatch.setenv("MEDTL_CACHE_SIZE", "30 kB")  # 11 entries of 2.6 kB
+    gone = cohort_of("a", 5).select([0, 1])
+    del gone
+    gc.collect()
+    a_day_passes()
+    held = cohort_of("b", 4)
+    capsys.readouterr()
+    a_day_passes()
+    last = cohort_of("c", 4)
+    assert "2 old entries went" in capsys.readouterr().out
+    assert len(list((tmp_path / "cache").rglob("*.npy"))) == 11
+    assert all(Path(cohort._entry(i)).exists() for cohort in (held, last) for i in range(4))
+    a_day_passes()
+    part = held.select([1, 3])
+    del held, last
+    gc.collect()
+    new = cohort_of("d", 12)
+    assert "alone are 28 kB in the cache" not in capsys.readouterr().err
+    assert all(Path(cohort._entry(i)).exists() for cohort in (part, new) for i in range(len(cohort)))
+    new = cohort_of("e", 20)
+    told = capsys.readouterr()
+    assert "These scans alone are 46 kB in the cache, over its 30 kB" in told.err
+    assert all(Path(new._entry(i)).exists() for i in range(20))
+
+
+def test_many_scans_leave_no_file_open(tmp_path: Path) -> None:
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("/proc/self/fd tells, which is Linux")
+    cohort = Cohort(a_manifest(tmp_path / "a", ["x", "y"] * 20), RECIPE, cache=tmp_path / "cache")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for i in range(40):
+        cohort.pixels(i)
+    cohort.gather(np.arange(40))
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 1
