@@ -17,13 +17,14 @@ from medtl.intensity.recipes import harmonised
 from medtl.scans import Scan
 
 RANDOM = np.random.default_rng(1)
+FACTS = {"pet": {"suv": 0.02}}  # that a recipe needs of the header
 
 
 def a_scan(name: str) -> Scan:
     """A scan such as the recipe is made for."""
     if RECIPES[name].steps[0].name == "orient":
         pixels = RANDOM.normal(0, 300, (30, 60, 50)).astype(np.float32)
-        return Scan(pixels, np.diag([3.0, 1, 1, 1]), spacing=(3.0, 1.0, 1.0))
+        return Scan(pixels, np.diag([3.0, 1, 1, 1]), spacing=(3.0, 1.0, 1.0), header=FACTS.get(name, {}))
     colour = (3,) if name == "colour" else ()
     return Scan(RANDOM.integers(0, 256, (1, 90, 70, *colour)).astype(np.float32), header={"bits": 8})
 
@@ -69,6 +70,10 @@ def test_the_pixels_of_each_version_stay_as_they_are() -> None:
     expected = {
         "ultrasound": (-0.3333, 0.6006),
         "radiograph": (-0.3333, 0.6091),
+        "ultrasound-filled": (-0.3333, 0.6006),
+        "mammogram": (-0.3728, 0.6013),
+        "radiograph-clean": (-0.3333, 0.6091),
+        "pet": (-0.8859, 0.1045),
         "ct": (-0.3241, 0.4851),
         "ct-brain": (-0.2941, 0.6373),
         "ct-subdural": (-0.5332, 0.3645),
@@ -84,6 +89,7 @@ def test_the_pixels_of_each_version_stay_as_they_are() -> None:
     assert expected.keys() == RECIPES.keys()
     for name, recipe in RECIPES.items():
         scan = Scan(ramp[None]) if recipe.steps[0].name != "orient" else Scan(volume, spacing=(4.0, 1.0, 1.0))
+        scan = replace(scan, header=FACTS.get(name, {}))
         pixels = replace(recipe, size=12)(scan)
         np.testing.assert_allclose((pixels.mean(), pixels.std()), expected[name], atol=2e-4, err_msg=name)
 

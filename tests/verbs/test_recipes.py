@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +43,17 @@ def test_every_step_says_what_it_does(capsys: pytest.CaptureFixture[str]) -> Non
     assert rows["match_histogram"]["parameters"] == {} and rows["match_histogram"]["learns"]
     assert rows["choose_slices"]["parameters"] == {"most": 16} and not rows["choose_slices"]["learns"]
     assert "match_histogram" in capsys.readouterr().out
+
+
+def test_the_tables_of_the_docs_are_the_registries() -> None:
+    """And each picture that they show is there."""
+    root = Path(__file__).parents[2]
+    specification = importlib.util.spec_from_file_location("draw_recipes", root / "tools" / "draw_recipes.py")
+    assert specification is not None and specification.loader is not None
+    tool = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(tool)
+    page = (root / "docs" / "recipes.md").read_text(encoding="utf-8")
+    assert tool.filled(page) == page, "run python tools/draw_recipes.py"
+    assert all(f"| `{name}` |" in page for name in (*RECIPES, *STEPS))
+    for picture in re.findall(r"\]\((pictures/.*?)\)", page):
+        assert (root / "docs" / picture).is_file(), "run python tools/draw_recipes.py"
