@@ -8,7 +8,6 @@ A test compares the tables with the registries.
 from __future__ import annotations
 
 import argparse
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,9 +67,9 @@ def main() -> None:
 def filled(text: str) -> str:
     """The page with its tables made anew of the registries."""
     for name, rows in {"recipes": recipe_rows(), "steps": step_rows()}.items():
-        table = "\n".join(rows)
-        mark = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", flags=re.DOTALL)
-        text = mark.sub(lambda found, table=table: f"{found[1]}{table}\n{found[2]}", text)
+        start, end = f"<!-- {name} -->\n", f"<!-- /{name} -->"
+        before, after = text.split(start)[0], text.split(end)[1]
+        text = before + start + "\n".join(rows) + "\n" + end + after
     return text
 
 

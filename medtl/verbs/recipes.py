@@ -36,7 +36,7 @@ def recipes() -> dict[str, list[dict[str, Any]]]:
                 "steps": [{step.name: dict(step.parameters)} for step in recipe.steps],
             }
         )
-    steps = [
+    steps: list[dict[str, Any]] = [
         {
             "step": name,
             "does": first_sentence(step),
