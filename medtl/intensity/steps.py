@@ -11,7 +11,7 @@ from typing import Any
 
 from medtl.intensity.bias import correct_bias
 from medtl.intensity.breast import chest_wall_left, crop_to_breast
-from medtl.intensity.geometry import orient
+from medtl.intensity.geometry import orient, resample
 from medtl.intensity.grey import (
     bit_range,
     clip_percentiles,
@@ -48,6 +48,7 @@ STEPS: Mapping[str, Callable[..., Any]] = {
     "landmarks": landmarks,
     "match_histogram": match_histogram,
     "orient": orient,
+    "resample": resample,
     "choose_slices": choose_slices,
     "neighbouring_slices": neighbouring_slices,
     "project": project,
