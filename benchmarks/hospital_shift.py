@@ -36,10 +36,11 @@ from medtl.measures import auroc, brier, ece, excess_ece, nll
 from medtl.models import Classifier
 from medtl.runs.predict import outputs
 from medtl.scans import Manifest
-from medtl.training.adaptation import adapt_classifier, decide, expect_prior_of, new_classifier, train_source_only
+from medtl.training.adaptation import adapt_classifier, decide, new_classifier, train_source_only
 from medtl.training.batch_statistics import with_statistics_of
 from medtl.training.config import Config
 from medtl.training.few_labels import draw_shots, finetune_classifier
+from medtl.training.roles import expect_prior_of
 from medtl.trust import CALIBRATORS, probabilities_of, verdict
 from medtl.trust.verdict import USEFUL
 

@@ -16,14 +16,15 @@ import torch
 from lightning_fabric import Fabric
 
 from medtl.data.cohort import Cohort
-from medtl.data.samplers import Deal
 from medtl.measures import auroc, information, rank_agreement
 from medtl.methods import METHODS, Method
 from medtl.models import Classifier, create_backbone
 from medtl.runs.predict import outputs
 from medtl.training.batch_statistics import fixed_if_cut, with_statistics_of
 from medtl.training.config import Config
-from medtl.training.loop import Plan, Role, fit
+from medtl.training.loop import fit
+from medtl.training.mixes import MIXES, mixes_for
+from medtl.training.roles import expect_prior_of, labelled_role, prior_of, unlabelled_role
 from medtl.trust import expected_loss
 
 #: Scans of each site that are looked at after each epoch.
@@ -164,9 +165,10 @@ def adapt_classifier(
     method = METHODS[config.method](copy.deepcopy(warm), **options).to(memory_format=torch.channels_last)
     roles = {
         "source": labelled_role(source, config, plan, seed + 1),
-        "target": Role(target, Deal(target.site, plan.batch, seed + 2), False, config.augmentation.augmentation()),
+        "target": unlabelled_role(target, config, plan, seed + 2),
     }
-    roles = {name: roles[name] for name in method.roles}
+    mixes = mixes_for(config.harmonise)
+    roles = {name: role for name, role in roles.items() if name in method.roles or mixes}
     some_target, some_source = _some(target), _some(held_out)
     best: dict[str, Any] = {}
 
@@ -192,6 +194,7 @@ def adapt_classifier(
         signature=signature_of(config, source, held_out, target) + begun_from,
         after_epoch=look,
         keep=best,
+        mixes=mixes,
     )
     adapted = copy.deepcopy(warm)
     adapted.load_state_dict(best.get("state") or method.predictor().state_dict())
@@ -236,22 +239,32 @@ def adapt_cohorts(
     witness = timed("witness", second, start)
     models, at_source = {"source-only": warm}, {"source-only": warm}
     start = time.monotonic()
-    if config.method != "source-only":
+    if phase := adapt_phase(config):
         candidates = []
         for number, options in enumerate(config.candidates or [{}]):
-            phase = config.method if not number else f"{config.method} {number + 1}"
             found = adapt_classifier(
-                warm, source, held_out, target, config, options={**config.options, **options}, phase=phase,
-                begun_from=begun_from, **train,
+                warm, source, held_out, target, config, options={**config.options, **options},
+                phase=phase if not number else f"{phase} {number + 1}", begun_from=begun_from, **train,
             )  # fmt: skip
-            candidates.append(timed(config.method, found, start))
+            candidates.append(timed(phase, found, start))
         at_source["adapted"] = max(candidates, key=lambda each: each[1])[0]
         models["adapted"] = with_statistics_of(at_source["adapted"], target)
     for model in {id(model): model for model in [*at_source.values(), *models.values()]}.values():
-        expect_prior_of(model, source)
+        expect_prior_of(model, source, config.balance)
     decision = decide(models, at_source, witness, held_out, target)
     features = _embeddings(models, at_source, held_out, target)
-    return Adapted(models, at_source, log, decision, prior_of(source), features, seconds)
+    return Adapted(models, at_source, log, decision, prior_of(source, config.balance), features, seconds)
+
+
+def adapt_phase(config: Config) -> str:
+    """The name of the phase that brings the sites together, such as "dann with fda"; "" where there is none.
+
+    `--method source-only` with something that acts on batches is a training too: source-only goes on with it.
+    """
+    mixed = [name for name in config.harmonise if name in MIXES]
+    if mixed:
+        return f"{config.method} with {' and '.join(mixed)}"
+    return "" if config.method == "source-only" else config.method
 
 
 def decide(
@@ -296,42 +309,6 @@ def _rule(signals: Mapping[str, float]) -> tuple[str, str]:
     if signals["adapted_information"] < COLLAPSED * signals["information"]:
         return "source-only", "the adapted model's predictions at the new site say less than half as much"
     return "adapted", "adapting cost the source little and its predictions at the new site are no less decided"
-
-
-def labelled_role(cohort: Cohort, config: Config, plan: Plan, seed: int) -> Role:
-    """Every class and site dealt equally often."""
-    strata = cohort.site if cohort.multilabel else cohort.site * len(cohort.classes) + cohort.label
-    return Role(cohort, Deal(strata, plan.batch, seed), True, config.augmentation.augmentation())
-
-
-def expect_prior_of(classifier: Classifier, cohort: Cohort) -> None:
-    """Let a model to which `labelled_role` dealt the cohort expect its classes as often as the cohort has them.
-
-    The log of the ratio is added to the head's bias (Saerens et al., Neural Computation 2002). Once: whoever trains the
-    model further takes it out again with `forget_prior`.
-    """
-    forget_prior(classifier, -prior_of(cohort))
-
-
-def forget_prior(classifier: Classifier, prior: np.ndarray) -> None:
-    """Take out of the head's bias what `expect_prior_of` added: a `prior_of` (K,)."""
-    with torch.no_grad():
-        classifier.head.bias.sub_(torch.from_numpy(np.asarray(prior, float)).to(classifier.head.bias))
-
-
-def prior_of(cohort: Cohort) -> np.ndarray:
-    """(K,) the log of how often a class is seen (and once more), over how often `labelled_role` deals it.
-
-    Zero for several labels a scan, which are dealt as they come.
-    """
-    k = len(cohort.classes)
-    if cohort.multilabel:
-        return np.zeros(k)
-    known = cohort.label >= 0
-    seen = np.bincount(cohort.label[known], minlength=k) + 1.0
-    strata = np.unique(np.stack([cohort.site[known], cohort.label[known]]), axis=1)
-    dealt = np.bincount(strata[1], minlength=k).clip(min=1).astype(float)  # as many decks as sites that have the class
-    return np.log(seen / seen.sum()) - np.log(dealt / dealt.sum())
 
 
 def _some(cohort: Cohort) -> Cohort:

@@ -14,9 +14,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from medtl.data.augmentation import Augmentation
 from medtl.errors import InputError
 from medtl.finetuning import STRATEGIES
+from medtl.intensity import Recipe
 from medtl.methods import METHODS
 from medtl.models import DEFAULT
 from medtl.training.loop import Plan
+from medtl.training.mixes import HARMONISERS
+
+#: Recipes of pictures without an up: cells, tissue, skin, the inside of a gut.
+NO_UP = ("colour", "stained")
 
 
 class _Strict(BaseModel):
@@ -48,14 +53,24 @@ class Views(_Strict):
     scale: float = Field(0.15, ge=0, lt=1)
     translation: float = Field(0.08, ge=0, lt=1)
     flip: float | None = Field(None, ge=0, le=1, description="left for right; null: as the recipe's anatomy allows")
+    flip_vertical: float | None = Field(None, ge=0, le=1, description="top for bottom; null: where there is no up")
     contrast: float = Field(0.25, ge=0, lt=1)
     brightness: float = Field(0.1, ge=0, le=1)
     gamma: float = Field(0.3, ge=0)
     noise: float = Field(0.05, ge=0, le=1)
+    blur: float = Field(0.2, ge=0, le=1, description="of a Gaussian blur, its probability")
+    blur_sigma: float = Field(1.0, gt=0, le=16, description="its largest deviation in pixels, the smallest being half")
+    holes: int = Field(0, ge=0, le=64, description="squares of mid grey: coarse dropout")
+    hole: float = Field(0.2, gt=0, le=1, description="the side of a hole, a fraction of the picture's")
 
-    def augmentation(self) -> Augmentation:
-        """What the loop needs of it."""
-        return Augmentation(**self.model_dump())
+    def augmentation(self, recipe: Recipe) -> Augmentation:
+        """What the loop needs of it, for scans that the recipe prepares."""
+        told = self.model_dump()
+        if self.flip is None:
+            told["flip"] = 0.5 if recipe.flip else 0.0
+        if self.flip_vertical is None:
+            told["flip_vertical"] = 0.5 if recipe.name.split("+")[0] in NO_UP else 0.0
+        return Augmentation(**told)
 
 
 class Config(_Strict):
@@ -110,6 +125,19 @@ class Config(_Strict):
     @classmethod
     def _known_strategy(cls, name: str) -> str:
         return _known(name, STRATEGIES, "strategy", "medtl methods")
+
+    @field_validator("harmonise", "balance", mode="before")
+    @classmethod
+    def _one_or_several(cls, told: Any) -> Any:
+        """`harmonise: fda` is `harmonise: [fda]`."""
+        return (told,) if isinstance(told, str) else told
+
+    @field_validator("harmonise")
+    @classmethod
+    def _known_harmonisers(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            _known(name, HARMONISERS, "harmonisation", "medtl methods")
+        return tuple(dict.fromkeys(names))
 
     @model_validator(mode="after")
     def _options_of_the_method(self) -> Config:

@@ -17,17 +17,11 @@ from medtl.finetuning import STRATEGIES
 from medtl.finetuning.probe import fit_probe, put_into
 from medtl.models import Classifier
 from medtl.runs.predict import outputs
-from medtl.training.adaptation import (
-    expect_prior_of,
-    forget_prior,
-    labelled_role,
-    prior_of,
-    signature_of,
-    weights_signature,
-)
+from medtl.training.adaptation import signature_of, weights_signature
 from medtl.training.batch_statistics import with_statistics_of
 from medtl.training.config import Config
 from medtl.training.loop import fit
+from medtl.training.roles import expect_prior_of, forget_prior, labelled_role, prior_of
 
 #: With fewer labelled scans the network stays as the probe leaves it: training it on 20 cost 0.01 of AUROC and more
 #: (docs/benchmarks.md, "What was tried and did not help").
@@ -83,7 +77,7 @@ def finetune_classifier(
     if strategy.trains and not (strategy.probes and len(labelled) < ENOUGH_TO_TRAIN):
         plan = config.finetune.plan()
         if strategy.probes:  # it expects the classes as often as they are labelled, and is dealt them alike
-            forget_prior(tuned, prior_of(labelled))
+            forget_prior(tuned, prior_of(labelled, config.balance))
         log = fit(
             strategy(tuned).to(memory_format=torch.channels_last),
             {"labelled": labelled_role(labelled, config, plan, config.seed)},
@@ -94,7 +88,7 @@ def finetune_classifier(
             checkpoint=folder / "finetune.pt",
             signature=signature_of(config, labelled, everyone) + weights_signature(classifier),
         )
-        expect_prior_of(tuned, labelled)
+        expect_prior_of(tuned, labelled, config.balance)
         held_out = None
     return FineTuned(tuned.cpu().eval(), before, held_out, shares, log)
 

@@ -1,4 +1,4 @@
-"""`medtl methods`: how source and target can be brought together."""
+"""`medtl methods`: how source and target can be brought together, by training and at pixel level."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from medtl import progress
 
 
 def methods() -> list[dict[str, str]]:
-    """List the methods of `medtl adapt --method` and the strategies of `medtl finetune --strategy`, with their papers.
+    """List the methods of `medtl adapt --method`, the strategies of `medtl finetune --strategy`, and harmonisations.
+
+    A harmonisation acts on pixels or their style, beside any method: `harmonise` in the config of `adapt` names it.
 
     Returns:
         One row each: `method`, the `verb` that takes it, `what` it is, `paper`, and the cohorts it `learns from`.
     """
     from medtl.finetuning import STRATEGIES
     from medtl.methods import METHODS, Method
+    from medtl.training.mixes import HARMONISERS, IN_THE_RECIPE
 
     rows = []
     registries: dict[str, Mapping[str, type[Method]]] = {"adapt": METHODS, "finetune": STRATEGIES}
@@ -24,6 +27,18 @@ def methods() -> list[dict[str, str]]:
             what, paper = _what_and_paper(method.__doc__ or "")
             learns_from = ", ".join(method.roles)
             rows.append({"method": name, "verb": verb, "what": what, "paper": paper, "learns from": learns_from})
+    for name, line in HARMONISERS.items():
+        what, paper = _what_and_paper(line)
+        learns_from = "source" if name in IN_THE_RECIPE else "source, target"
+        rows.append(
+            {
+                "method": name,
+                "verb": "adapt, config `harmonise`",
+                "what": what,
+                "paper": paper,
+                "learns from": learns_from,
+            }
+        )
     progress.table(rows)
     return rows
 

@@ -15,10 +15,12 @@ import torch
 from lightning_fabric import Fabric
 
 from medtl import progress
+from medtl.errors import InputError
 from medtl.models import Classifier
 from medtl.training import adaptation, loop
-from medtl.training.adaptation import adapt_classifier, decide, expect_prior_of, signature_of
+from medtl.training.adaptation import adapt_classifier, adapt_cohorts, adapt_phase, decide, signature_of
 from medtl.training.config import Config
+from medtl.training.roles import expect_prior_of
 
 _spec = importlib.util.spec_from_file_location("shifted", Path(__file__).parent.parent / "methods" / "shifted.py")
 shifted = importlib.util.module_from_spec(_spec)
@@ -59,7 +61,7 @@ class Pictures(shifted.Pictures):
     def __post_init__(self) -> None:
         self.scan_id = np.array([f"{i:03}" for i in range(len(self.stack))])
         self.bag_sizes = np.ones(len(self.stack), int)
-        self.recipe = type("Recipe", (), {"digest": "d", "channels": 1})()
+        self.recipe = type("Recipe", (), {"digest": "d", "channels": 1, "flip": False, "name": "drawn"})()
 
 
 def pictures(site: int, n: int = 48, labelled: bool = True) -> Pictures:
@@ -200,6 +202,65 @@ def test_what_the_method_draws_hangs_on_the_seed_alone(tmp_path) -> None:
         torch.rand(number)
         made.append(adapt_classifier(classifier, *cohorts, config, **told)[0][0].state_dict())
     assert all(torch.equal(made[0][name], made[1][name]) for name in made[0])
+
+
+# ---- harmonisation beside the method ------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("told", "phase"),
+    [
+        ({}, "dann"),
+        ({"harmonise": ["fda"]}, "dann with fda"),
+        ({"harmonise": ["histogram"]}, "dann"),  # a step of the recipe
+        ({"method": "source-only"}, ""),
+        ({"method": "source-only", "harmonise": ["landmarks"]}, ""),
+        ({"method": "source-only", "harmonise": ["mixstyle", "fda"]}, "source-only with mixstyle and fda"),
+    ],
+)
+def test_what_acts_on_batches_makes_a_phase_of_its_own(told: dict[str, Any], phase: str) -> None:
+    assert adapt_phase(Config.model_validate(told)) == phase
+
+
+@pytest.fixture
+def small(monkeypatch) -> Config:
+    """A source-only model that any batch mix makes an adapted one from, in a few steps."""
+    monkeypatch.setattr(adaptation, "new_classifier", lambda *told: shifted.make("source-only").classifier)
+    few = {"steps": 4, "batch": 8}
+    return Config.model_validate({"method": "source-only", "harmonise": ["fda"], "source": few, "adapt": few})
+
+
+def test_source_only_with_fda_gives_an_adapted_model_and_a_plain_baseline(small, tmp_path) -> None:
+    cohorts = pictures(0), pictures(0, n=24), pictures(1, labelled=False)
+    fabric = Fabric(accelerator="cpu", devices=1)
+    found = adapt_cohorts(*cohorts, small, fabric, tmp_path / "fda")
+    assert set(found.models) == {"source-only", "adapted"}
+    assert {row["phase"] for row in found.log} == {"source-only", "witness", "source-only with fda"}
+    assert "source-only with fda" in found.seconds
+    plain = adapt_cohorts(*cohorts, small.model_copy(update={"harmonise": ()}), fabric, tmp_path / "plain")
+    assert set(plain.models) == {"source-only"}
+    one, other = (each.models["source-only"].state_dict() for each in (found, plain))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+@pytest.mark.parametrize("method", ["source-only", "dann"])
+def test_the_same_training_with_and_without_a_mix_gives_other_weights(small, tmp_path, method: str) -> None:
+    cohorts = pictures(0), pictures(0, n=24), pictures(1, labelled=False)
+    states = []
+    for number, names in enumerate([(), ("fda",), ("fda",)]):
+        config = small.model_copy(update={"method": method, "harmonise": names})
+        told = {"fabric": Fabric(), "folder": tmp_path / str(number), "options": {}, "phase": "adapt"}
+        (adapted, _), _ = adapt_classifier(shifted.make(method).classifier, *cohorts, config, **told)
+        states.append(adapted.state_dict())
+    assert any(not torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert all(torch.equal(states[1][name], states[2][name]) for name in states[0])
+
+
+def test_a_checkpoint_of_another_harmonisation_is_not_gone_on_with(small, tmp_path) -> None:
+    cohorts = pictures(0), pictures(0, n=24), pictures(1, labelled=False)
+    told = {"fabric": Fabric(), "folder": tmp_path, "options": {}, "phase": "adapt"}
+    adapt_classifier(shifted.make("source-only").classifier, *cohorts, small, **told)
+    other = small.model_copy(update={"harmonise": ()})
+    with pytest.raises(InputError):
+        adapt_classifier(shifted.make("source-only").classifier, *cohorts, other, **told)
 
 
 # ---- priors, signatures ------------------------------------------------------------------------------------------

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from medtl.data.augmentation import Augmentation
 from medtl.errors import InputError
+from medtl.intensity.recipes import RECIPES, harmonised
 from medtl.methods import METHODS
 from medtl.resources import configs
-from medtl.training.config import Config, load_config
+from medtl.training.config import Config, Views, load_config
 from medtl.training.loop import Plan
+from medtl.training.mixes import HARMONISERS
 
 FILES = sorted(configs().glob("*.yaml"))
 
@@ -71,7 +74,34 @@ def test_another_methods_options_go_with_it(tmp_path: Path) -> None:
 def test_plan_and_views_are_what_was_told() -> None:
     config = Config.model_validate({"source": {"steps": 3, "lr": 0.1}, "augmentation": {"flip": 0.0}})
     assert config.source.plan() == Plan(steps=3, lr=0.1)
-    assert config.augmentation.augmentation().flip == 0.0
+    assert config.augmentation.augmentation(RECIPES["picture"]).flip == 0.0
+
+
+@pytest.mark.parametrize(
+    ("recipe", "flip", "flip_vertical"),
+    [("radiograph", 0.0, 0.0), ("ultrasound", 0.5, 0.0), ("picture", 0.5, 0.0), ("colour", 0.5, 0.5)],
+)
+def test_views_flip_as_the_anatomy_allows(recipe: str, flip: float, flip_vertical: float) -> None:
+    view = Views().augmentation(RECIPES[recipe])
+    assert (view.flip, view.flip_vertical) == (flip, flip_vertical)
+    assert Views().augmentation(harmonised(RECIPES[recipe], ["histogram"])) == view
+    told = Views(flip=0.2, flip_vertical=0.1).augmentation(RECIPES[recipe])
+    assert (told.flip, told.flip_vertical) == (0.2, 0.1)
+
+
+def test_views_are_by_default_those_of_the_augmentation() -> None:
+    assert Views().augmentation(RECIPES["picture"]) == Augmentation()
+
+
+# ---- harmonisation and balance -------------------------------------------------------------------------------------
+def test_one_name_is_a_list_of_one_and_a_name_twice_is_once(tmp_path: Path) -> None:
+    assert load_config(written(tmp_path, "harmonise: fda\nbalance: patient\n")).harmonise == ("fda",)
+    config = load_config(written(tmp_path, "harmonise: [histogram, fda, histogram]\nbalance: []\n"))
+    assert (config.harmonise, config.balance) == (("histogram", "fda"), ())
+
+
+def test_every_harmonisation_can_be_configured() -> None:
+    assert load_config(harmonise=tuple(HARMONISERS)).harmonise == tuple(HARMONISERS)
 
 
 # ---- what is refused -----------------------------------------------------------------------------------------------
@@ -91,6 +121,10 @@ def test_plan_and_views_are_what_was_told() -> None:
         ("candidates: 3", "candidates: "),
         ("candidates: [3]", "candidates.0: "),
         ("size: 8", "size: "),
+        ("harmonise: fad", "there is no harmonisation 'fad': did you mean 'fda'?; see `medtl methods`"),
+        ("harmonise: [fda, histgram]", "did you mean 'histogram'?"),
+        ("balance: [sex]", "balance.0: "),
+        ("augmentation: {blurr: 1}", "there is no key 'augmentation.blurr': did you mean 'blur'?"),
         ("- a\n- list", "is not a list of `key: value` lines"),
         ("a: [", "is not a YAML file"),
     ],

@@ -11,14 +11,10 @@ import torch
 from torch import nn
 
 from medtl.models import Classifier
-from medtl.training.adaptation import (
-    _agreement,
-    _information,
-    expect_prior_of,
-    forget_prior,
-    prior_of,
-    weights_signature,
-)
+from medtl.training.adaptation import _agreement, _information, weights_signature
+from medtl.training.config import Config
+from medtl.training.loop import Plan
+from medtl.training.roles import expect_prior_of, forget_prior, labelled_role, prior_of, unlabelled_role
 
 
 class Flat(nn.Module):
@@ -70,3 +66,65 @@ def test_the_signature_of_the_weights_changes_with_them() -> None:
     assert before == weights_signature(model)
     expect_prior_of(model, cohort(np.repeat([0, 1], [3, 1])))
     assert before != weights_signature(model)
+
+
+# ---- what is dealt, and the prior that goes with it --------------------------------------------------------------
+@pytest.fixture(scope="module")
+def hospital() -> Any:
+    """Two sites, the second smaller and sicker; patients with one to nine scans, each of one class."""
+    random = np.random.default_rng(0)
+    scans = random.integers(1, 10, 90)
+    ill = np.repeat(random.random(90) < np.repeat([0.2, 0.6], [60, 30]), scans).astype(int)
+    site = np.repeat(np.repeat([0, 1], [60, 30]), scans)
+    made = cohort(ill, site)
+    made.patient = np.repeat([f"p{number:02}" for number in range(90)], scans)
+    made.recipe = SimpleNamespace(flip=False, name="drawn")
+    return made
+
+
+BALANCES = [
+    (),
+    ("class",),
+    ("site",),
+    ("patient",),
+    ("class", "site"),
+    ("site", "patient"),
+    ("class", "site", "patient"),
+]
+
+
+@pytest.mark.parametrize("balance", BALANCES)
+def test_the_prior_is_the_log_of_seen_over_what_is_dealt(hospital, balance: tuple[str, ...]) -> None:
+    config = Config(balance=balance)
+    role = labelled_role(hospital, config, Plan(1, batch=30), 0)
+    dealt = np.concatenate([role.deal.rows(step) for step in range(3000)])
+    share = np.bincount(hospital.label[dealt]) / len(dealt)
+    seen = np.bincount(hospital.label) / len(hospital.label)
+    prior = prior_of(hospital, balance)
+    assert prior[1] - prior[0] == pytest.approx(np.log(seen[1] / seen[0]) - np.log(share[1] / share[0]), abs=0.03)
+    if not balance:
+        assert np.allclose(prior, 0)
+
+
+@pytest.mark.parametrize("balance", BALANCES)
+def test_what_the_balance_names_is_dealt_equally_often(hospital, balance: tuple[str, ...]) -> None:
+    config = Config(balance=balance)
+    for role in (labelled_role, unlabelled_role):
+        deal = role(hospital, config, Plan(1, batch=30), 0).deal
+        dealt = np.concatenate([deal.rows(step) for step in range(3000)])
+        sites, classes = np.bincount(hospital.site[dealt]), np.bincount(hospital.label[dealt])
+        patients = np.unique(hospital.patient[dealt], return_counts=True)[1]
+        assert (np.ptp(sites) < 0.02 * len(dealt)) == ("site" in balance)
+        if role is labelled_role:
+            assert (np.ptp(classes) < 0.02 * len(dealt)) == ("class" in balance)
+        assert len(patients) == 90
+        if balance == ("patient",):
+            assert np.ptp(patients) <= 1
+
+
+def test_the_target_is_dealt_without_its_labels(hospital) -> None:
+    role = unlabelled_role(hospital, Config(), Plan(1, batch=30), 0)
+    blind = SimpleNamespace(**{**vars(hospital), "label": np.full(len(hospital.label), -1)})
+    assert not role.labelled
+    same = unlabelled_role(blind, Config(), Plan(1, batch=30), 0)
+    assert all(np.array_equal(role.deal.rows(step), same.deal.rows(step)) for step in range(20))
