@@ -17,12 +17,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from medtl import cli, progress
 from medtl.errors import InputError
+from medtl.intensity.fingerprint import Fingerprint, print_of
 from medtl.runs.run import Run
-from medtl.scans import Manifest
+from medtl.scans import Manifest, read
 from medtl.training import loop
 from medtl.verbs.adapt import adapt
 
@@ -399,3 +401,39 @@ def test_a_disk_that_is_full_later_leaves_what_can_be_gone_on_with(
 def test_a_place_that_cannot_be_made(place: Path, tmp_path: Path, capsys) -> None:
     (tmp_path / "file").write_text("in the way")
     assert "could not be made" in refused(place, tmp_path / "file" / "run", capsys)
+
+
+def test_the_run_knows_the_range_of_its_source_and_target_scans(place, run):
+    used = [
+        print_of(read(row))
+        for name in ("here", "there")
+        for row in Manifest.load(place / f"{name}.csv")
+        if row.split == "train" or (name == "there" and row.split == "calibrate")
+    ]
+    expected, found = Fingerprint.fit(used), run.trained_on
+    assert found is not None and found.scans == len(used) == expected.scans
+    for name, ends in expected.ranges.items():
+        assert found.ranges[name] == pytest.approx(ends)
+    again = start(place, place / "again-from", from_run=run.path)
+    assert again.trained_on is not None and again.trained_on.scans == 2 * len(used)
+
+
+def test_what_would_be_treated_differently_is_said(place, tmp_path, capsys, monkeypatch):
+    """Target pictures of 16 bits, of which the recipe "picture" makes nearly black ones."""
+    before = Manifest.load(place / "there.csv")
+    paths = []
+    for row in before:
+        paths.append(str(tmp_path / Path(row.path).name))
+        deep = np.asarray(Image.open(row.path)).astype(np.uint16) * 16
+        Image.fromarray(deep).save(paths[-1])
+    Manifest(before.frame.assign(path=paths)).save(tmp_path / "deep.csv")
+    monkeypatch.setattr("medtl.verbs._training.fabric_for", lambda config: 1 / 0)  # what follows is not of this test
+    progress.set_mode("auto")
+    with pytest.raises(ZeroDivisionError):
+        start(place, tmp_path / "run", target=tmp_path / "deep.csv")
+    said = capsys.readouterr().err
+    assert "values of 8-bit pictures" in said and "values of more than 8 bits" in said
+    assert "The source files have 8 bits and the target files 16" in said
+    with pytest.raises(ZeroDivisionError):
+        start(place, tmp_path / "run")
+    assert "The source" not in capsys.readouterr().err

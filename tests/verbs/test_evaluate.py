@@ -13,6 +13,7 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 from medtl.errors import InputError
+from medtl.intensity.fingerprint import Fingerprint, Print
 from medtl.runs.run import Run
 from medtl.scans import Manifest
 from medtl.verbs.evaluate import evaluate, evaluate_models
@@ -172,3 +173,12 @@ def test_what_exists_stays_without_force(run: Run, on: Manifest, tmp_path: Path)
     with pytest.raises(InputError, match="--force"):
         evaluate(run, on, tmp_path / "out")
     assert evaluate(run, on, tmp_path / "out", force=True) == first
+
+
+def test_scans_outside_what_it_was_trained_on_are_told(on: Manifest, tmp_path: Path) -> None:
+    known = Fingerprint.fit([Print((0.0, 60.0, 170.0, *[float("nan")] * 3, 1.0, 400.0, 400.0, 0.0))])
+    found = evaluate(small.run(tmp_path / "run", trained_on=known), on, tmp_path / "out")
+    (note,) = [note for note in found["notes"] if "outside what the model was trained on" in note]
+    assert note.startswith("24 of 24 scans lie outside") and "40 rows, trained on 400" in note
+    table = pd.read_csv(tmp_path / "out" / "predictions.csv", keep_default_na=False)
+    assert (table["reason"] != "").all() and set(table["in_distribution"][:24].astype(str)) == {"False"}

@@ -238,3 +238,11 @@ def test_a_disk_that_is_full_without_any_training(tuned: Run, place: Path, tmp_p
         assert "the disk is full" in refused(place, tmp_path / "run", capsys)
     assert "give --resume to go on" in refused(place, tmp_path / "run", capsys)
     assert same(tuned, start(place, tmp_path / "run", resume=True))
+
+
+def test_the_range_is_that_of_its_scans_and_of_the_run_it_started_from(place: Path, tuned: Run) -> None:
+    before, after = Run.load(place / "run").trained_on, tuned.trained_on
+    assert before is not None and after is not None
+    assert after.scans > before.scans
+    for name, (least, most) in before.ranges.items():
+        assert after.ranges[name][0] <= least and after.ranges[name][1] >= most
