@@ -111,7 +111,8 @@ class Fingerprint:
         a hospital's patients held against the other half are hardly ever outside: see `tests/intensity`.
         """
         said = _other_modality(scan.modality, self.modalities)
-        numbers = {name: float(column[0]) for name, column in _columns(np.array([scan.numbers])).items()}
+        numbers = dict(zip(NUMBERS, scan.numbers, strict=True))
+        numbers["contrast"] = numbers["high"] - numbers["low"]
         out = {name for name in self.ranges if math.isfinite(numbers[name]) and not self._holds(name, numbers[name])}
         said += [self._phrase(name, numbers[name]) for name in _VALUES if name in out][:1]
         if "spacing of rows" in out and numbers["spacing of rows"] == numbers["spacing of columns"]:
