@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnxruntime
 
+from medtl.data.units import Unit, group_rows
 from medtl.errors import InputError
 from medtl.intensity import Recipe
 from medtl.intensity.fingerprint import Fingerprint
@@ -80,6 +81,11 @@ class Export:
         return list(self.facts["classes"])
 
     @property
+    def unit(self) -> Unit:
+        """What gets one prediction: "series" or "study"."""
+        return self.facts.get("unit", "series")
+
+    @property
     def task(self) -> str:
         """One of "binary", "multiclass", "multilabel"."""
         return str(self.facts["task"])
@@ -105,31 +111,39 @@ class Export:
         A scan that was set aside or cannot be read has its row too, with its status and reason.
         """
         rows = list(manifest)
-        usable = [row for row in rows if row.status == "ok"]
+        usable = [row for row in manifest.without_labels() if row.status == "ok"]
+        units = [[usable[place] for place in places] for places in group_rows(usable, self.unit)[0]]
         given: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         failed: dict[str, str] = {}
         said: dict[str, Remark] = {}
-        for row, scan in track(_ahead(usable, self.recipe), "Classifying scans", total=len(usable)):
-            if scan.pixels is None or scan.print is None:
-                failed[row.scan_id] = scan.reason
-            else:
-                logits, features = self.outputs(scan.pixels)
-                given[row.scan_id] = logits[0], features[0]
-                said |= remarks(self.trained_on, [(row.scan_id, scan.print)])
+        for scans in track(_ahead(units, self.recipe), "Classifying scans", total=len(units)):
+            failed |= {scan_id: scan.reason for scan_id, scan in scans.items() if scan.pixels is None}
+            bag = [scan.pixels for scan in scans.values() if scan.pixels is not None]
+            if not bag:
+                continue
+            logits, features = self.outputs(np.concatenate(bag))
+            seen = [scan_id for scan_id in scans if scan_id not in failed]
+            given |= dict.fromkeys(seen, (logits[0], features[0]))
+            prints = [(seen[0], scan.print) for scan in scans.values() if scan.print is not None]
+            if remark := remarks(self.trained_on, prints).get(seen[0]):
+                said |= dict.fromkeys(seen, remark)
         return prediction_rows(rows, self.classes, self.trust, given, failed, said)
 
 
-def _ahead(rows: Sequence[Row], recipe: Recipe) -> Iterator[tuple[Row, Prepared]]:
-    """Each row with its pixels, read a few scans ahead on other threads (decoders let go of Python's lock)."""
+def _ahead(units: Sequence[Sequence[Row]], recipe: Recipe) -> Iterator[dict[str, Prepared]]:
+    """The scans of each unit by scan_id, read a few ahead on other threads (decoders let go of Python's lock)."""
+
+    def read_unit(rows: Sequence[Row]) -> dict[str, Prepared]:
+        return {row.scan_id: prepared(row, recipe) for row in rows}
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        waiting: deque[tuple[Row, Future[Prepared]]] = deque()
-        for row in rows:
-            waiting.append((row, pool.submit(prepared, row, recipe)))
+        waiting: deque[Future[dict[str, Prepared]]] = deque()
+        for rows in units:
+            waiting.append(pool.submit(read_unit, rows))
             if len(waiting) > 2 * (os.cpu_count() or 1):
-                first, scan = waiting.popleft()
-                yield first, scan.result()
-        for first, scan in waiting:
-            yield first, scan.result()
+                yield waiting.popleft().result()
+        for unit in waiting:
+            yield unit.result()
 
 
 def _facts(file: Path) -> dict[str, Any]:

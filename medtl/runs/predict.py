@@ -11,13 +11,13 @@ from torch import nn
 
 from medtl.errors import InputError
 from medtl.progress import track
-from medtl.runs.rows import prediction_rows, prepared, prints_of, remarks
+from medtl.runs.rows import Remark, of_members, prediction_rows, prepared, remarks_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from medtl.data import Cohort
-    from medtl.runs.rows import Remark
+    from medtl.runs.rows import Remark, of_members, prediction_rows, prepared, remarks_of
     from medtl.runs.run import Run
     from medtl.scans import Manifest
 
@@ -62,7 +62,7 @@ def predict(run: Run, manifest: Manifest, which: str) -> pd.DataFrame:
     failed: dict[str, str] = {}
     said: dict[str, Remark] = {}
     try:
-        cohort = Cohort(manifest.usable.without_labels(), run.recipe) if usable else None
+        cohort = Cohort(manifest.usable.without_labels(), run.recipe, unit=run.unit) if usable else None
     except InputError:  # a cohort of nothing is refused; predictions.csv has a row for each scan even then
         failed = {row.scan_id: prepared(row, run.recipe).reason for row in usable}
         if not all(failed.values()):
@@ -70,9 +70,9 @@ def predict(run: Run, manifest: Manifest, which: str) -> pd.DataFrame:
     else:
         if cohort is not None:
             logits, features = run.outputs(cohort, which)
-            given = dict(zip(cohort.scan_id.tolist(), zip(logits, features, strict=True), strict=True))
+            given = of_members(cohort.members, zip(logits, features, strict=True))
             failed = cohort.failed
-            said = remarks(run.trained_on, prints_of(cohort))
+            said = remarks_of(run.trained_on, cohort)
     return prediction_rows(rows, run.classes, trust, given, failed, said)
 
 

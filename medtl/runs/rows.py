@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -79,10 +79,22 @@ def remarks(trained_on: Fingerprint | None, prints: Iterable[tuple[str, Print]])
     return said
 
 
-def prints_of(cohort: Cohort) -> Iterator[tuple[str, Print]]:
-    """(scan_id of the unit, print) of each scan of a cohort, for `remarks`."""
-    names = (members[0] for members in cohort.members for _ in members)
-    return zip(names, cohort.prints, strict=True)
+def of_members(units: Iterable[Sequence[str]], what: Iterable[Any]) -> dict[str, Any]:
+    """What is known of each unit, for each of its scans: scan_id -> that.
+
+    Args:
+        units: the scan_ids of each, as `Cohort.members` gives them.
+        what: one a unit.
+    """
+    return {scan_id: each for members, each in zip(units, what, strict=True) for scan_id in members}
+
+
+def remarks_of(trained_on: Fingerprint | None, cohort: Cohort) -> dict[str, Remark]:
+    """`remarks` of a cohort's scans; what sets one series of a study apart is said of all of them."""
+    firsts = (members[0] for members in cohort.members for _ in members)
+    said = remarks(trained_on, zip(firsts, cohort.prints, strict=True))
+    of_all = of_members(cohort.members, (said.get(members[0]) for members in cohort.members))
+    return {scan_id: remark for scan_id, remark in of_all.items() if remark}
 
 
 def outside_sentence(frame: pd.DataFrame) -> str:

@@ -32,6 +32,7 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as bytes_from_tensors
 from torch import Tensor, nn
 
+from medtl.data.units import Unit
 from medtl.errors import InputError
 from medtl.files import atomic_write
 from medtl.intensity import Recipe
@@ -115,6 +116,11 @@ class Run:
     def task(self) -> str:
         """One of "binary", "multiclass", "multilabel"."""
         return str(self.facts["task"])
+
+    @property
+    def unit(self) -> Unit:
+        """What gets one prediction: "series" or "study"."""
+        return self.facts.get("unit", "series")
 
     @property
     def names(self) -> list[str]:

@@ -14,7 +14,7 @@ import pandas as pd
 from lightning_fabric import Fabric
 
 from medtl.data import Cohort
-from medtl.errors import InputError, ScanError
+from medtl.errors import InputError
 from medtl.intensity import Recipe
 from medtl.intensity.fingerprint import Fingerprint, Prints
 from medtl.models import Classifier
@@ -22,10 +22,11 @@ from medtl.progress import warn
 from medtl.runs.layout import pseudonyms
 from medtl.runs.predict import outputs
 from medtl.runs.run import Run, write_run
-from medtl.scans import Manifest, Scan, read
-from medtl.training.adaptation import Adapted, forget_prior, prior_of
+from medtl.scans import Manifest
+from medtl.training.adaptation import Adapted
 from medtl.training.config import Config
 from medtl.training.few_labels import FineTuned
+from medtl.training.roles import forget_prior, prior_of
 from medtl.trust import Trust, fit_familiarity, fit_trust
 
 CHECKPOINTS = "checkpoints"
@@ -114,8 +115,8 @@ def classes_of(labelled: Manifest, other: Manifest | None = None) -> list[str]:
     return classes
 
 
-def as_trained(run: Run, classes: list[str], labelled: Manifest) -> Recipe:
-    """The recipe of a Run to start from.
+def check_classes(run: Run, classes: list[str], labelled: Manifest) -> None:
+    """See whether scans have labels that a Run to start from knows.
 
     Raises:
         InputError: it knows other classes, or one label a scan where the scans have several.
@@ -124,7 +125,6 @@ def as_trained(run: Run, classes: list[str], labelled: Manifest) -> Recipe:
         raise InputError(f"{run.path} knows the classes {', '.join(run.classes)}, the source {', '.join(classes)}")
     if run.task != "multilabel" and several(labelled):
         raise InputError(f"{run.path} gives one label a scan, and some scans have several: start without it")
-    return run.recipe
 
 
 def several(labelled: Manifest) -> bool:
@@ -144,17 +144,6 @@ def _names(manifest: Manifest | None) -> list[str]:
     return sorted({name.strip() for label in labels for name in label.split(";")})
 
 
-def some_scans(*manifests: Manifest) -> Iterator[Scan]:
-    """A few scans of each manifest that can be read, to choose the recipe by."""
-    for manifest in manifests:
-        rows = list(manifest.usable)
-        for row in rows[:: max(1, len(rows) // 6)][:6]:
-            try:
-                yield read(row)
-            except ScanError:
-                continue
-
-
 @dataclass(frozen=True)
 class Cohorts:
     """What adaptation looks at: labelled to train on, labelled and held out, unlabelled target."""
@@ -165,14 +154,20 @@ class Cohorts:
 
     @classmethod
     def prepare(
-        cls, labelled: Manifest, unlabelled: Manifest, recipe: Recipe, classes: list[str], multilabel: bool
+        cls,
+        labelled: Manifest,
+        unlabelled: Manifest,
+        recipe: Recipe,
+        classes: list[str],
+        multilabel: bool,
+        unit: str = "series",
     ) -> Cohorts:
         """The source's train and calibrate splits, and the target's scans that are not in its test split.
 
         Raises:
             InputError: a split is empty, or has one class only.
         """
-        told: dict[str, Any] = {"classes": classes, "multilabel": multilabel}
+        told: dict[str, Any] = {"classes": classes, "multilabel": multilabel, "unit": unit}
         for split in ("train", "calibrate"):
             part = labelled.split(split)
             if len(_names(part)) < 2:
@@ -271,6 +266,7 @@ def write_adapted(
             "seed": config.seed,
             "backbone": config.backbone,
             "bottleneck": adapted.models["source-only"].width,
+            "unit": config.unit,
             "prior": adapted.prior.tolist(),
             "decision": {
                 "handed_over": decision.handed_over,
@@ -357,7 +353,8 @@ def write_finetuned(
             "seed": config.seed,
             "backbone": config.backbone,
             "bottleneck": tuned.classifier.width,
-            "prior": prior_of(labelled).tolist(),
+            "unit": config.unit,
+            "prior": prior_of(labelled, config.balance).tolist(),
             "decision": {
                 "handed_over": "fine-tuned",
                 "why": f"it has learnt from {len(labelled)} labelled scans",

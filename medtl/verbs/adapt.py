@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,8 +54,6 @@ def adapt(
         InputError: the scans, the labels or the options are wrong.
     """
     from medtl.cluster import work_on
-    from medtl.intensity import recipe_for_scans
-    from medtl.intensity.differences import Sight, differences, watched
     from medtl.progress import say, warn
     from medtl.runs.run import Run
     from medtl.scans import Manifest, check_leaks
@@ -65,6 +61,7 @@ def adapt(
     from medtl.training.config import load_config
     from medtl.verbs import _training as shared
     from medtl.verbs._cohorts import manifest_of
+    from medtl.verbs._recipe import as_started, recipe_of
 
     told = load_config(
         config,
@@ -84,21 +81,14 @@ def adapt(
         unlabelled = manifest_of(target)
     check_leaks(labelled, unlabelled)
     classes = shared.classes_of(labelled, unlabelled)
-    ours: list[Sight] = []
-    theirs: list[Sight] = []
-    few = itertools.chain(watched(shared.some_scans(labelled), ours), watched(shared.some_scans(unlabelled), theirs))
-    if start is None:
-        steps, why = recipe_for_scans(few, told.size, told.recipe)
-        say(why)
-    else:
-        steps, classes = shared.as_trained(start, classes, labelled), start.classes
-        told = told.model_copy(update={"backbone": start.facts["backbone"], "size": steps.size})
-    deque(few, maxlen=0)  # with a recipe that was named, not all may have passed
-    for text in differences(ours, theirs, steps):
-        warn(text)
+    if start is not None:
+        shared.check_classes(start, classes, labelled)
+        classes, told = start.classes, as_started(told, start)
+    steps = recipe_of(told, labelled, unlabelled, start)
+    told = told.model_copy(update={"size": steps.size})  # a recipe of one's own may say it
     multilabel = shared.several(labelled) if start is None else start.task == "multilabel"
     with work_on(cluster):
-        cohorts = shared.Cohorts.prepare(labelled, unlabelled.without_labels(), steps, classes, multilabel)
+        cohorts = shared.Cohorts.prepare(labelled, unlabelled.without_labels(), steps, classes, multilabel, told.unit)
     for text in cohorts.left_out():
         warn(text)
     fabric = shared.fabric_for(told)

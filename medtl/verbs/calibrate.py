@@ -54,7 +54,7 @@ def calibrate(
     if out is not None:
         refuse_existing(out, force)
     scans = _to_fit_on(manifest_of(on), run, on)
-    cohort = Cohort(scans, run.recipe, classes=run.classes, multilabel=run.task == "multilabel")
+    cohort = Cohort(scans, run.recipe, classes=run.classes, multilabel=run.task == "multilabel", unit=run.unit)
     _both_classes(cohort.label, run, on)
     sites = [cohort.site_names[i] for i in cohort.site]
     trust = {}

@@ -196,12 +196,13 @@ class _Seen:
     def cohort(self, run: Run) -> Cohort:
         from medtl.data import Cohort
 
-        digest = run.recipe.digest
-        if digest not in self._cohorts:
+        key = f"{run.recipe.digest} {run.unit}"
+        if key not in self._cohorts:
             several = run.task == "multilabel"
-            self._cohorts[digest] = Cohort(self.chosen, run.recipe, classes=run.classes, multilabel=several)
-            self.failed.update(self._cohorts[digest].failed)
-        return self._cohorts[digest]
+            cohort = Cohort(self.chosen, run.recipe, classes=run.classes, multilabel=several, unit=run.unit)
+            self._cohorts[key] = cohort
+            self.failed.update(cohort.failed)
+        return self._cohorts[key]
 
     def labelled(self) -> Labelled:
         import numpy as np
@@ -213,14 +214,14 @@ class _Seen:
         return Labelled(cohort.label, cohort.manifest.groups, site, tuple(self.main.classes))
 
     def predictions(self, run: Run, which: str, outputs: Any) -> Any:
-        from medtl.runs.rows import prediction_rows, prints_of, remarks
+        from medtl.runs.rows import of_members, prediction_rows, remarks_of
         from medtl.trust import Trust
 
         cohort = self.cohort(run)
-        given = zip(cohort.scan_id.tolist(), zip(outputs.logits, outputs.features, strict=True), strict=True)
+        given = of_members(cohort.members, zip(outputs.logits, outputs.features, strict=True))
         trust = run.trust(which) or Trust(task=run.task)
-        said = remarks(run.trained_on, prints_of(cohort))
-        return prediction_rows(list(self.chosen), run.classes, trust, dict(given), cohort.failed, said)
+        said = remarks_of(run.trained_on, cohort)
+        return prediction_rows(list(self.chosen), run.classes, trust, given, cohort.failed, said)
 
 
 # --- what the report shows -------------------------------------------------------------------------------------------

@@ -46,7 +46,7 @@ def export(
         from medtl.data import Cohort
         from medtl.verbs._cohorts import manifest_of
 
-        cohort = Cohort(manifest_of(on).without_labels(), run.recipe)
+        cohort = Cohort(manifest_of(on).without_labels(), run.recipe, unit=run.unit)
     folder = export_onnx(run, out, cohort=cohort, force=force)
     progress.say(f"Exported to {folder}: try `medtl predict {folder} SCANS... -o predictions.csv`")
     return folder

@@ -53,7 +53,6 @@ def finetune(
 
     from medtl.cluster import work_on
     from medtl.data import Cohort
-    from medtl.intensity import recipe_for_scans
     from medtl.progress import say, warn
     from medtl.runs.run import Run
     from medtl.scans import check_leaks
@@ -62,6 +61,7 @@ def finetune(
     from medtl.training.few_labels import draw_shots, finetune_classifier
     from medtl.verbs import _training as shared
     from medtl.verbs._cohorts import manifest_of
+    from medtl.verbs._recipe import as_started, recipe_of
 
     told = load_config(config, strategy=strategy, backbone=backbone, recipe=recipe, seed=seed, device=device)
     folder = shared.folder_for(out, resume, force, run)
@@ -71,16 +71,17 @@ def finetune(
     check_leaks(manifest)
     usable = manifest.usable.select((manifest.usable.frame.split != "test").to_numpy())
     named = shared.classes_of(usable.labelled)
-    if start is None:
-        steps, why = recipe_for_scans(shared.some_scans(usable), told.size, told.recipe)
-        say(why)
-        classes = named
-    else:
-        steps, classes = shared.as_trained(start, named, usable.labelled), start.classes
-        told = told.model_copy(update={"backbone": start.facts["backbone"], "size": steps.size})
+    classes = named
+    if start is not None:
+        shared.check_classes(start, named, usable.labelled)
+        classes, told = start.classes, as_started(told, start)
+    steps = recipe_of(told, usable, start=start)
+    told = told.model_copy(update={"size": steps.size})  # a recipe of one's own may say it
     multilabel = shared.several(usable.labelled) if start is None else start.task == "multilabel"
     with work_on(cluster):
-        everyone = Cohort(usable, steps, classes=classes, multilabel=multilabel, progress="Preparing scans")
+        everyone = Cohort(
+            usable, steps, classes=classes, multilabel=multilabel, unit=told.unit, progress="Preparing scans"
+        )
     if everyone.failed:
         warn(f"{len(everyone.failed)} scans were left out, the first because {next(iter(everyone.failed.values()))}")
     labelled = everyone.select(shared.labelled_rows(everyone, "train"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 from medtl.exports.onnx import export_onnx
 from medtl.exports.runtime import Export
 from medtl.intensity.fingerprint import NUMBERS, Fingerprint, Print, print_of
-from medtl.runs.rows import OUTSIDE, outside_sentence, prediction_rows, prepared, prints_of, remarks
+from medtl.runs.rows import OUTSIDE, outside_sentence, prediction_rows, prepared, remarks, remarks_of
 from medtl.runs.run import Run
 from medtl.scans import Manifest, read
 from medtl.trust import Trust
@@ -103,8 +104,12 @@ def test_one_prepared_scan_has_its_print_and_one_that_cannot_be_read_its_reason(
     assert damaged.pixels is None and damaged.print is None and "damaged" in damaged.reason
 
 
-def test_a_cohort_gives_each_print_with_its_scan(tmp_path: Path) -> None:
+def test_what_sets_one_series_apart_is_said_of_its_whole_study(tmp_path: Path) -> None:
     cohort = small.cohort(tmp_path)
-    prints = dict(prints_of(cohort))
-    for row in cohort.manifest:
-        assert prints[row.scan_id].numbers == pytest.approx(print_of(read(row)).numbers, nan_ok=True)
+    assert remarks_of(Fingerprint.fit(cohort.prints), cohort) == {}
+    prints = [told("US", "GE"), told("MR", "GE"), told("US", "Philips")]
+    studies = SimpleNamespace(members=[["a", "b"], ["c"]], prints=prints)
+    said = remarks_of(KNOWN, studies)
+    assert set(said) == {"a", "b"}
+    assert said["a"] == said["b"]
+    assert said["a"].outside
