@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from _rows import Rows, machine, markdown
 
 from medtl.data import Cohort
-from medtl.intensity import RECIPES
+from medtl.intensity import RECIPES, Recipe
 from medtl.measures import auroc, brier, ece, excess_ece, nll
 from medtl.models import Classifier
 from medtl.runs.predict import outputs
@@ -84,8 +84,8 @@ class Pair:
                 part |= set(chosen.tolist())
         return parts
 
-    def cohort(self, site: str, patients: set[str]) -> Cohort:
-        """The site's scans of these patients, prepared."""
+    def manifest(self, site: str, patients: set[str]) -> Manifest:
+        """The site's scans of these patients."""
         frame = self.frame(site)
         frame = frame[frame.patient.isin(patients)]
         table = pd.DataFrame(
@@ -103,17 +103,21 @@ class Pair:
             }
         )
         files = {row.scan_id: (Path(row.path),) for row in table.itertuples()}
-        return Cohort(Manifest(table, files), RECIPES[self.recipe])
+        return Manifest(table, files)
 
-    def cohorts(self) -> dict[str, Cohort]:
+    def cohort(self, site: str, patients: set[str], recipe: Recipe | None = None) -> Cohort:
+        """The site's scans of these patients, prepared: by the pair's recipe unless by another."""
+        return Cohort(self.manifest(site, patients), recipe or RECIPES[self.recipe])
+
+    def cohorts(self, recipe: Recipe | None = None) -> dict[str, Cohort]:
         """Source to train on, source held out, target to adapt to, target to test on."""
         train, held_out = self.parts(self.source, 0.8, 0.2)
         here, test = self.parts(self.target, 0.5, 0.5)
         return {
-            "source": self.cohort(self.source, train),
-            "held_out": self.cohort(self.source, held_out),
-            "target": self.cohort(self.target, here),
-            "test": self.cohort(self.target, test),
+            "source": self.cohort(self.source, train, recipe),
+            "held_out": self.cohort(self.source, held_out, recipe),
+            "target": self.cohort(self.target, here, recipe),
+            "test": self.cohort(self.target, test, recipe),
         }
 
 

@@ -51,8 +51,7 @@ MIXES: Mapping[str, Callable[[], Mix]] = MappingProxyType({"fda": FourierMix, "m
 #: Those that are steps of the recipe, learnt from the source's scans: see `medtl.intensity.recipes.harmonised`.
 IN_THE_RECIPE: Mapping[str, str] = MappingProxyType(
     {
-        "histogram": "Histogram matching to the source's mean quantiles (Gonzalez & Woods, Digital Image Processing, "
-        "4th edition 2018, section 3.3)",
+        "histogram": "Histogram matching to the source's mean quantiles (Agueh & Carlier, SIAM J. Math. Anal. 2011)",
         "landmarks": "Standardisation of the histogram's landmarks (Nyúl, Udupa & Zhang, IEEE TMI 2000)",
     }
 )

@@ -71,7 +71,7 @@ def prior_of(cohort: Cohort, balance: Collection[str] = BALANCE) -> np.ndarray:
     share = _share_of_each(
         strata_of(cohort, balance)[known], np.asarray(cohort.patient)[known] if "patient" in balance else None
     )
-    dealt = np.bincount(label, weights=share, minlength=k)
+    dealt: np.ndarray = np.bincount(label, weights=share, minlength=k)
     if "class" in balance:  # whole decks: a class without one counts as if it had one
         decks = len(np.unique(strata_of(cohort, balance)[known]))
         dealt = np.maximum(dealt, 1 / decks)
