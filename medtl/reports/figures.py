@@ -28,7 +28,7 @@ from medtl.reports.palette import (
 )
 
 NOT_LOSSES = {"phase", "epoch", "step", "progress", "lr", "learning_rate", "domain_accuracy", "seconds", "time",
-              "source_auroc", "target_information"}  # fmt: skip
+              "source_auroc", "target_information", "data_wait"}  # fmt: skip
 
 
 @styled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from medtl.data.augmentation import Augmentation
 from medtl.data.cohort import Cohort
+from medtl.data.loader import Loader
 from medtl.data.samplers import Deal
 from medtl.errors import InputError
 from medtl.methods.base import Batch, Method
@@ -76,10 +78,9 @@ class Role:
     def batch(self, step: int, seed: int, device: torch.device, rank: int = 0, world: int = 1) -> Batch:
         """Batch number `step`: the same for the same seed, each of `world` processes having its share."""
         rows = self.deal.rows(step)[rank::world]
-        bags = [self.cohort.pixels(row) for row in rows]
-        pixels = torch.from_numpy(np.concatenate(bags)).to(device)
+        pixels, sizes = _gathered(self.cohort, rows, device)
         pixels = pixels.to(memory_format=torch.channels_last)
-        bag = torch.from_numpy(np.repeat(np.arange(len(rows)), [len(each) for each in bags]))
+        bag = torch.from_numpy(np.repeat(np.arange(len(rows)), sizes))
         if self.augmentation is not None:
             generator = torch.Generator().manual_seed(hash((seed, step, rank)) % 2**63)
             pixels = self.augmentation(pixels, generator, bag).contiguous(memory_format=torch.channels_last)
@@ -91,6 +92,18 @@ class Role:
             site=torch.from_numpy(self.cohort.site[rows]).to(device),
             row=torch.from_numpy(rows).to(device),
         )
+
+
+def _gathered(cohort: Cohort, rows: np.ndarray, device: torch.device) -> tuple[Tensor, np.ndarray]:
+    """Pixels (instances, C, H, W) on the device, all of the batch's at once: 50 kB a slice of 112 x 112. Bag sizes."""
+    if not isinstance(cohort, Cohort):  # a stand-in, held in memory
+        bags = [cohort.pixels(row) for row in rows]
+        return torch.from_numpy(np.concatenate(bags)).to(device), np.array([len(each) for each in bags])
+    sizes = cohort.bag_sizes[rows]
+    pinned = device.type == "cuda"  # a GPU fetches from such memory by itself
+    pixels = torch.empty((int(sizes.sum()), *cohort.shape), pin_memory=pinned)
+    cohort.gather(rows, pixels.numpy())
+    return pixels.to(device, non_blocking=pinned), sizes
 
 
 def fit(
@@ -123,81 +136,119 @@ def fit(
         mixes: change the dealt batches, one after the other, before the method's steps.
 
     Returns:
-        The log, a row an epoch: phase, epoch, step, progress, lr, the mean of each loss, the method's measures.
+        The log, a row an epoch: phase, epoch, step, progress, lr, the mean of each loss, the method's measures, and
+        `data_wait`, the share of the epoch's time in which the model waited for data.
 
     Raises:
         InputError: the checkpoint is of another run, the disk is full, or a loss is not finite.
     """
     keep = {} if keep is None else keep
-    groups = method.groups()
-    optimisers = {name: _optimiser(method, parameters, plan) for name, parameters in groups.items()}
-    module, *wrapped = fabric.setup(method, *optimisers.values())
-    optimisers = dict(zip(optimisers, wrapped, strict=True))
-    for losses in {step.losses for step in method.steps(0.0)}:
-        module.mark_forward_method(losses)
-
+    trained = _Trained(method, plan, fabric)
+    dealer = _Dealer(method, roles, mixes, seed, fabric)
     log: list[dict[str, Any]] = []
     first = 0
     if checkpoint is not None and checkpoint.exists():
         state = load_checkpoint(checkpoint, signature)
         first, log = state["step"], state["log"]
         keep.update(state["keep"])
-        method.load_state_dict(state["method"])
-        fabric.strategy.precision.load_state_dict(state.get("precision", {}))
-        for name, optimiser in optimisers.items():
-            optimiser.load_state_dict(state["optimisers"][name])
+        trained.load_state_dict(state)
     elif after_epoch is not None:
         log.append({"phase": phase, "epoch": 0, "step": 0, "progress": 0.0, **after_epoch(0, method)})
 
-    for start in track(range(first, plan.steps, EPOCH), phase, total=max(0, math.ceil((plan.steps - first) / EPOCH))):
-        stop = min(start + EPOCH, plan.steps)
-        torch.manual_seed(hash((seed, start, fabric.global_rank)) % 2**63)  # dropout; exact after a resume
-        method.prepare({name: role for name, role in roles.items() if name in method.roles}, start / plan.steps)
-        method.train()
-        means = _Means()
-        for step in range(start, stop):
-            progress = step / plan.steps
-            for optimiser in optimisers.values():
-                for group in optimiser.param_groups:
-                    group["lr"] = group["initial_lr"] * plan.rate(step)
-            batch = {
-                name: role.batch(step, seed + number, fabric.device, fabric.global_rank, fabric.world_size)
-                for number, (name, role) in enumerate(roles.items())
-            }
-            for number, mix in enumerate(mixes, start=1):
-                generator = torch.Generator().manual_seed(hash((seed, step, fabric.global_rank, number)) % 2**63)
-                batch = mix(method, batch, generator)
-            batch = {name: batch[name] for name in roles if name in method.roles}
-            for each in method.steps(progress):
-                named = getattr(module, each.losses)(batch, progress)
-                fabric.backward(sum(named.values(), torch.zeros((), device=fabric.device)))
-                fabric.clip_gradients(module, optimisers[each.moves], max_norm=plan.clip, error_if_nonfinite=False)
-                optimisers[each.moves].step()
-                method.zero_grad(set_to_none=True)
-                means.add(named)
-            method.after_step(progress)
-            means.add(method.measures())
-        _share_buffers(method, fabric.world_size)
-        epoch = math.ceil(stop / EPOCH)
-        row = {"phase": phase, "epoch": epoch, "step": stop, "progress": stop / plan.steps}
-        row |= {"lr": plan.lr * plan.rate(stop - 1), **means.read(phase)}
-        if after_epoch is not None:
-            row |= after_epoch(epoch, method)
-        log.append(row)
-        if checkpoint is not None and fabric.is_global_zero:
-            save_checkpoint(
-                checkpoint,
-                {
-                    "signature": signature,
-                    "step": stop,
-                    "log": log,
-                    "keep": keep,
-                    "method": method.state_dict(),
-                    "precision": fabric.strategy.precision.state_dict(),  # of 16-mixed: how far losses are scaled
-                    "optimisers": {name: optimiser.state_dict() for name, optimiser in optimisers.items()},
-                },
-            )
+    with Loader(dealer.deal, range(first, plan.steps), fabric.device) as loader:
+        dealt = iter(loader)
+        starts = range(first, plan.steps, EPOCH)
+        for start in track(starts, phase, total=len(starts)):
+            stop = min(start + EPOCH, plan.steps)
+            torch.manual_seed(hash((seed, start, fabric.global_rank)) % 2**63)  # dropout; exact after a resume
+            method.prepare(dealer.seen(roles), start / plan.steps)
+            method.train()
+            means = _Means()
+            began, waited = time.perf_counter(), loader.waited
+            for step in range(start, stop):
+                trained.step(step, dealer.mixed(step, next(dealt)), means)
+            _share_buffers(method, fabric.world_size)
+            epoch = math.ceil(stop / EPOCH)
+            row = {"phase": phase, "epoch": epoch, "step": stop, "progress": stop / plan.steps}
+            row |= {"lr": plan.lr * plan.rate(stop - 1), **means.read(phase)}
+            row["data_wait"] = round((loader.waited - waited) / (time.perf_counter() - began), 4)
+            if after_epoch is not None:
+                row |= after_epoch(epoch, method)
+            log.append(row)
+            if checkpoint is not None and fabric.is_global_zero:
+                state = {"signature": signature, "step": stop, "log": log, "keep": keep, **trained.state_dict()}
+                save_checkpoint(checkpoint, state)
     return log
+
+
+class _Dealer:
+    """Batches for all roles, for one process."""
+
+    def __init__(
+        self, method: Method, roles: Mapping[str, Role], mixes: Sequence[Mix], seed: int, fabric: Fabric
+    ) -> None:
+        self.method, self.roles, self.mixes, self.seed, self.fabric = method, roles, mixes, seed, fabric
+
+    def deal(self, step: int) -> dict[str, Batch]:
+        """A batch for each role, a pure function of the step: it is called in other threads, some steps ahead."""
+        place = (self.fabric.device, self.fabric.global_rank, self.fabric.world_size)
+        roles = enumerate(self.roles.items())
+        return {name: role.batch(step, self.seed + number, *place) for number, (name, role) in roles}
+
+    def mixed(self, step: int, batch: dict[str, Batch]) -> dict[str, Batch]:
+        """What the method sees of them, after the mixes."""
+        for number, mix in enumerate(self.mixes, start=1):
+            generator = torch.Generator().manual_seed(hash((self.seed, step, self.fabric.global_rank, number)) % 2**63)
+            batch = mix(self.method, batch, generator)
+        return self.seen(batch)
+
+    def seen(self, roles: Mapping[str, Any]) -> dict[str, Any]:
+        """What is of the roles that the method names."""
+        return {name: roles[name] for name in self.roles if name in self.method.roles}
+
+
+class _Trained:
+    """A method on its devices, with its optimisers."""
+
+    def __init__(self, method: Method, plan: Plan, fabric: Fabric) -> None:
+        self.method, self.plan, self.fabric = method, plan, fabric
+        optimisers = {name: _optimiser(method, parameters, plan) for name, parameters in method.groups().items()}
+        self.module, *wrapped = fabric.setup(method, *optimisers.values())
+        self.optimisers = dict(zip(optimisers, wrapped, strict=True))
+        for losses in {step.losses for step in method.steps(0.0)}:
+            self.module.mark_forward_method(losses)
+
+    def step(self, step: int, batch: dict[str, Batch], means: _Means) -> None:
+        """The optimiser steps of step number `step`; what was measured goes into `means`."""
+        progress = step / self.plan.steps
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = group["initial_lr"] * self.plan.rate(step)
+        for each in self.method.steps(progress):
+            named = getattr(self.module, each.losses)(batch, progress)
+            self.fabric.backward(sum(named.values(), torch.zeros((), device=self.fabric.device)))
+            optimiser = self.optimisers[each.moves]
+            self.fabric.clip_gradients(self.module, optimiser, max_norm=self.plan.clip, error_if_nonfinite=False)
+            optimiser.step()
+            self.method.zero_grad(set_to_none=True)
+            means.add(named)
+        self.method.after_step(progress)
+        means.add(self.method.measures())
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint holds of it."""
+        return {
+            "method": self.method.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),  # of 16-mixed: how far losses are scaled
+            "optimisers": {name: optimiser.state_dict() for name, optimiser in self.optimisers.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave."""
+        self.method.load_state_dict(state["method"])
+        self.fabric.strategy.precision.load_state_dict(state.get("precision", {}))
+        for name, optimiser in self.optimisers.items():
+            optimiser.load_state_dict(state["optimisers"][name])
 
 
 def _share_buffers(method: Method, world: int) -> None:

@@ -42,6 +42,11 @@ def run(method: Method, plan: Plan = PLAN, **others):
     return fit(method, others.pop("roles", None) or shifted.roles(type(method), batch=plan.batch), plan, **others)
 
 
+def told(log):
+    """The log without what took how long."""
+    return [{name: value for name, value in row.items() if name != "data_wait"} for row in log]
+
+
 # ---- the arithmetic ----------------------------------------------------------------------------------------------
 def test_trains_as_a_bare_pytorch_loop_does():
     method, bare = shifted.make("source-only"), shifted.make("source-only").classifier
@@ -210,6 +215,7 @@ def test_log_has_a_row_an_epoch_and_what_was_looked_at():
     assert log[-1]["progress"] == 1.0
     assert {"phase", "lr", "task", "domain", "domain_accuracy"} <= log[-1].keys()
     assert log[-1]["task"] < log[1]["task"]
+    assert all(0 <= row["data_wait"] <= 1 for row in log[1:])
     assert not torch.equal(looks[0][1], looks[1][1])
 
 
@@ -244,11 +250,11 @@ def test_resumed_run_has_the_unbroken_ones_weights_log_and_keepsakes(tmp_path):
     resumed, kept = shifted.make("dann", seed=8), {}  # what it begins with is not what counts
     log = run(resumed, checkpoint=file, after_epoch=looks(kept), keep=kept)
     assert shifted.same(resumed, unbroken)
-    assert log == expected
+    assert told(log) == told(expected)
     assert kept.keys() == whole.keys() and all(torch.equal(kept[name], whole[name]) for name in whole)
 
     again = shifted.make("dann", seed=8)
-    assert run(again, checkpoint=file) == expected  # a finished one is not trained further
+    assert run(again, checkpoint=file) == log  # a finished one is not trained further
     assert shifted.same(again, unbroken)
 
 
