@@ -113,7 +113,7 @@ def resample(scan: Scan, spacing: Sequence[float | None]) -> Scan:
 
 def _resampled(pixels: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """Pixels (slices, rows, columns[, channels]) on voxels that are `scale` (3,) times as large."""
-    import SimpleITK as sitk
+    import SimpleITK as sitk  # noqa: N813
     from scipy import ndimage
 
     if pixels.ndim == 4:

@@ -73,6 +73,16 @@ RECIPES: dict[str, Recipe] = {
             ),
         ),
         Recipe(
+            "radiograph-clahe",
+            steps=(
+                Step("crop_border", {"tolerance": 0.04, "most": 0.35}),
+                _slices,
+                Step("fill_overlay", {"margin": 2}),
+                Step("percentile_window", {"lower": 1.0, "upper": 99.0}),
+                Step("clahe", {"clip_limit": 0.01, "kernel": 0.125}),
+            ),
+        ),
+        Recipe(
             "radiograph",
             version=2,
             steps=(_slices, Step("percentile_window", {"lower": 1.0, "upper": 99.0})),
@@ -96,6 +106,12 @@ RECIPES: dict[str, Recipe] = {
         ),
         Recipe("pet", steps=(Step("orient"), _slices, Step("suv"), Step("window", {"level": 5.0, "width": 10.0}))),
         Recipe("colour", channels=3, flip=True, steps=(_slices, Step("bit_range"))),
+        Recipe(
+            "stained",
+            channels=3,
+            flip=True,
+            steps=(_slices, Step("balance_stain", {"strength": [1.24, 1.97, 0.54], "percentile": 99.0})),
+        ),
         Recipe("picture", flip=True, steps=(_slices, Step("bit_range"))),
     )
 }
@@ -115,6 +131,7 @@ ABOUT: dict[str, tuple[tuple[str, ...], str]] = {
         "the breast alone, its chest wall on the left, grey values between its own 1 and 99 percentiles",
     ),
     "radiograph-clean": ((), "as radiograph, collimation border cut off and letters filled from around them"),
+    "radiograph-clahe": ((), "as radiograph-clean, then contrast evened out over the picture (CLAHE)"),
     "radiograph": (
         ("CR", "DX", "RG", "RF", "XA", "IO", "PX"),
         "grey values between the picture's own 1 and 99 percentiles",
@@ -130,6 +147,7 @@ ABOUT: dict[str, tuple[tuple[str, ...], str]] = {
     "mr-n4": ((), "as mr, after N4 bias correction (seconds a volume)"),
     "pet": (("PT",), "SUV by body weight from the header, 0 to 10 g/ml, at most 16 evenly spaced slices"),
     "colour": (("GM", "SM", "ES", "XC", "OP"), "red, green and blue as the file has them"),
+    "stained": ((), "colour, the bright background made white and the stain of nuclei brought to one strength"),
     "picture": (("", "OT", "SC"), "grey values as the file has them, by its bit depth"),
 }
 

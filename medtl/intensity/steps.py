@@ -11,6 +11,8 @@ from typing import Any
 
 from medtl.intensity.bias import correct_bias
 from medtl.intensity.breast import chest_wall_left, crop_to_breast
+from medtl.intensity.colour import balance_stain
+from medtl.intensity.contrast import clahe
 from medtl.intensity.geometry import orient, resample
 from medtl.intensity.grey import (
     bit_range,
@@ -38,6 +40,8 @@ STEPS: Mapping[str, Callable[..., Any]] = {
     "chest_wall_left": chest_wall_left,
     "fill_overlay": fill_overlay,
     "suv": suv,
+    "clahe": clahe,
+    "balance_stain": balance_stain,
     "percentile_window": percentile_window,
     "window": window,
     "windows": windows,
