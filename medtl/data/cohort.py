@@ -17,7 +17,7 @@ from medtl.data.pruning import VARIABLE, in_words, prune, size_cap
 from medtl.data.units import Unit, group_rows, label_of, places_of
 from medtl.errors import InputError
 from medtl.intensity import Recipe
-from medtl.intensity.fingerprint import Prints
+from medtl.intensity.prints import Prints
 from medtl.progress import say, warn
 from medtl.scans import Manifest, Row
 from medtl.scans.work import in_parallel

@@ -10,7 +10,7 @@ import numpy as np
 
 from medtl.data import cache
 from medtl.errors import InputError, ScanError
-from medtl.intensity.fingerprint import Print, from_json, print_of, to_json
+from medtl.intensity.prints import Print, from_json, print_of, to_json
 from medtl.scans.read import how_to_read, read
 
 if TYPE_CHECKING:

@@ -1,0 +1,30 @@
+"""Pictures of noise, to make cohorts of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from medtl.intensity import RECIPES
+from medtl.scans import Manifest
+from medtl.scans.manifest import COLUMNS
+
+RECIPE = replace(RECIPES["picture"], size=24)
+RANDOM = np.random.default_rng(2)
+
+
+def a_manifest(folder: Path, labels: Sequence[str], site: str = "here", **columns: list[str]) -> Manifest:
+    """Pictures of noise, one a label; two a patient."""
+    folder.mkdir(exist_ok=True)
+    rows = []
+    for number, label in enumerate(labels):
+        path = folder / f"{number}.png"
+        Image.fromarray(RANDOM.integers(0, 256, (30, 26), dtype=np.uint8)).save(path)
+        known = {"scan_id": f"{folder.name}-{number}", "patient": f"P-{number // 2}", "site": site, "status": "ok"}
+        rows.append({**dict.fromkeys(COLUMNS, ""), **known, "path": str(path), "label": label})
+    return Manifest(pd.DataFrame(rows).assign(**columns))
