@@ -1,6 +1,6 @@
 """What of a volume a 2-D backbone should see: python benchmarks/volumes.py.
 
-48 real brains (T1, 24 women and 24 men), two questions: the sex, and whether someone is older than the median. Each way
+48 real brains (T1, 24 women and 24 men; one age is unknown), two questions: the sex, and who is over the median age. Each way
 is trained on the same people in the same folds from the same seeds and asked about the people left out:
 
     slices, mean            8 slices, their features averaged
@@ -69,7 +69,7 @@ class Way:
 
 DEFAULT = Way("slices")
 WAYS = (DEFAULT, Way("slices", "attention"), Way("neighbours"), Way("projections"), Way("cube"))
-QUESTIONS = ("sex", "age")
+QUESTIONS = ("sex", "over the median age")
 
 
 @dataclass(frozen=True)
@@ -104,12 +104,14 @@ QUICK = Setting(size=32, slices=2, cube=32, steps=2, batch=4, people=12)
 
 
 def people(question: str, most: int) -> Manifest:
-    """One row a person, the label being "F" and "M", or "older" and "younger" than the median."""
+    """One row a person, the label being "F" and "M", or "older" and "younger" than the median of the known ages."""
     frame = pd.read_csv(DATA / "labels.csv", dtype={"age": float})
     assert frame.patient.is_unique  # so folds of scans are folds of people
+    if question != "sex":
+        frame = frame[frame.age.notna()]
     older = np.where(frame.age > frame.age.median(), "older", "younger")
     frame = frame.assign(label=frame.sex if question == "sex" else older)
-    frame = frame.groupby("label").head(most // 2).sort_values("patient")
+    frame = frame.groupby("label").head(-(-most // 2)).sort_values("patient")
     columns = {"scan_id": frame.patient, "patient": frame.patient, "site": frame.site, "label": frame.label}
     columns |= {"path": [str(DATA / file) for file in frame.file], "status": "ok", "split": "train"}
     table = pd.DataFrame(columns).reset_index(drop=True).assign(study="", series="", reason="")
