@@ -1,7 +1,7 @@
 """What of a volume a 2-D backbone should see: python benchmarks/volumes.py.
 
-48 real brains (T1, 24 women and 24 men; one age is unknown), two questions: the sex, and who is over the median age. Each way
-is trained on the same people in the same folds from the same seeds and asked about the people left out:
+48 real brains (T1, 24 women and 24 men; one age is unknown), two questions: the sex, and who is over the median age.
+Each way is trained on the same people in the same folds from the same seeds and asked about the people left out:
 
     slices, mean            8 slices, their features averaged
     slices, attention       8 slices, gated attention
