@@ -110,7 +110,7 @@ RECIPES: dict[str, Recipe] = {
             "stained",
             channels=3,
             flip=True,
-            steps=(_slices, Step("balance_stain", {"strength": [1.24, 1.97, 0.54], "percentile": 99.0})),
+            steps=(_slices, Step("balance_stain", {"background": [1.0, 0.9, 0.8], "strength": 1.1})),
         ),
         Recipe("picture", flip=True, steps=(_slices, Step("bit_range"))),
     )
@@ -147,7 +147,7 @@ ABOUT: dict[str, tuple[tuple[str, ...], str]] = {
     "mr-n4": ((), "as mr, after N4 bias correction (seconds a volume)"),
     "pet": (("PT",), "SUV by body weight from the header, 0 to 10 g/ml, at most 16 evenly spaced slices"),
     "colour": (("GM", "SM", "ES", "XC", "OP"), "red, green and blue as the file has them"),
-    "stained": ((), "colour, the bright background made white and the stain of nuclei brought to one strength"),
+    "stained": ((), "colour, the bright background and the stain of nuclei brought to one colour and strength"),
     "picture": (("", "OT", "SC"), "grey values as the file has them, by its bit depth"),
 }
 
