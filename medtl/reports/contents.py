@@ -44,11 +44,14 @@ class Example:
     """One scan as the model sees it.
 
     Attributes:
-        pixels: float32 (C, H, W), the recipe's output, roughly in [-1, 1].
+        pixels: float32 (C, H, W), the recipe's output, roughly in [-1, 1]; of a volume, the slice that mattered most.
         saliency: float32 (H, W) in [0, 1], or None.
         truth, prediction: class names.
         probability: calibrated; of two classes, of the positive one; of more, of the prediction.
         why: "right and sure", "wrong" or "in doubt".
+        instance: which of the scan's instances `pixels` is.
+        weights: float (instances,), how much each mattered, sum 1; None for a picture.
+        part: what an instance is: "slice", or "projection".
     """
 
     scan_id: str
@@ -59,6 +62,9 @@ class Example:
     prediction: str
     probability: float
     why: str
+    instance: int = 0
+    weights: np.ndarray | None = None
+    part: str = "slice"
 
 
 @dataclass(frozen=True)

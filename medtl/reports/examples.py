@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import matplotlib as mpl
 import numpy as np
+from markupsafe import Markup
 
+from medtl.intensity.recipe import Recipe, made_channels
 from medtl.reports.contents import Example
+from medtl.reports.palette import ADAPTED, LINE
 
 
 def choose(label: np.ndarray, prediction: np.ndarray, sure: np.ndarray, n: int = 3) -> list[tuple[int, str]]:
@@ -63,3 +66,37 @@ def overlay(example: Example) -> np.ndarray:
     alpha = 0.75 * np.clip((example.saliency - 0.25) / 0.5, 0, 1)[..., None]
     mixed = base * (1 - alpha) + heat * alpha
     return (mixed * 255).round().astype(np.uint8)
+
+
+def as_shown(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """Channels of one instance (C, H, W) as a reader knows them: (1, H, W) grey, or (3, H, W) colour.
+
+    Of neighbouring slices the one in the middle, of several windows the first.
+    """
+    for step in recipe.steps:
+        if step.name == "neighbouring_slices":
+            each = len(pixels) // int(step.parameters.get("n", 3))
+            middle = len(pixels) // each // 2
+            pixels = pixels[middle * each : (middle + 1) * each]
+    in_colour = recipe.channels == 3 * made_channels(recipe.steps)
+    return pixels[:3] if in_colour else pixels[:1]
+
+
+def part_of(recipe: Recipe) -> str:
+    """What an instance of a volume is called."""
+    return "projection" if any(step.name == "project" for step in recipe.steps) else "slice"
+
+
+def strip(weights: np.ndarray, instance: int, part: str) -> Markup:
+    """A bar for each instance, in the scan's order, as high as it matters; the one that is shown stands out."""
+    highest = max(float(weights.max()), 1e-12)
+    bars = "".join(
+        f'<rect x="{i + 0.1:.1f}" y="{10 - 10 * w / highest:.2f}" width="0.8" height="{10 * w / highest:.2f}" '
+        f'fill="{ADAPTED if i == instance else LINE}"/>'
+        for i, w in enumerate(weights)
+    )
+    says = f"how much each of {len(weights)} {part}s mattered; number {instance + 1} the most"
+    return Markup(
+        f'<svg class="strip" viewBox="0 0 {len(weights)} 10" preserveAspectRatio="none" role="img" '
+        f'aria-label="{says}">{bars}</svg>'
+    )

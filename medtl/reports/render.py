@@ -128,6 +128,9 @@ def _example(example: Any) -> dict[str, Any]:
     return {
         "scan": picture_uri(examples.picture(example)),
         "map": None if example.saliency is None else picture_uri(examples.overlay(example)),
+        "strip": None
+        if example.weights is None or len(example.weights) < 2
+        else examples.strip(example.weights, example.instance, example.part),
         "about": example,
     }
 

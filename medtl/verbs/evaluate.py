@@ -305,11 +305,11 @@ def _provenance(run: Run, chosen: Manifest) -> dict[str, Any]:
 
 
 def _examples(run: Run, which: str, result: ModelResult, scans: Labelled, cohort: Cohort) -> tuple[Example, ...]:
-    """Three scans that are right and sure, three that are wrong or in doubt, each with its saliency map."""
+    """Three scans that are right and sure, three that are wrong or in doubt, each with what the model looked at."""
     import numpy as np
 
     from medtl.reports.contents import Example
-    from medtl.reports.examples import choose, sureness
+    from medtl.reports.examples import as_shown, choose, part_of, sureness
     from medtl.reports.render import answers
     from medtl.reports.saliency import saliency
 
@@ -321,18 +321,21 @@ def _examples(run: Run, which: str, result: ModelResult, scans: Labelled, cohort
     shown = []
     for row, why in choose(scans.label, said, sureness(result.probabilities, threshold)):
         pixels = np.asarray(cohort.pixels(row))
-        instance, where = saliency(classifier, pixels, int(said[row]))
+        looked = saliency(classifier, pixels, int(said[row]))
         p = result.probabilities[row]
         shown.append(
             Example(
                 scan_id=str(cohort.scan_id[row]),
                 site=str(scans.site[row]),
-                pixels=pixels[instance],
-                saliency=where,
+                pixels=as_shown(pixels[looked.instance], run.recipe),
+                saliency=looked.where,
                 truth=scans.classes[int(scans.label[row])],
                 prediction=scans.classes[int(said[row])],
                 probability=float(p[1] if len(p) == 2 else p[said[row]]),
                 why=why,
+                instance=looked.instance,
+                weights=looked.weights if len(pixels) > 1 else None,
+                part=part_of(run.recipe),
             )
         )
     return tuple(shown)

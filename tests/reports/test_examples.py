@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
+from medtl.intensity import RECIPES
+from medtl.intensity.recipes import for_volumes
 from medtl.reports.contents import Example
-from medtl.reports.examples import choose, overlay, picture, sureness
+from medtl.reports.examples import as_shown, choose, overlay, part_of, picture, strip, sureness
+from medtl.reports.palette import ADAPTED
 
 
 def test_the_surest_of_each_class_then_the_mistakes_then_the_doubts() -> None:
@@ -40,3 +45,24 @@ def test_pictures() -> None:
     assert plain.shape == (4, 4, 3) and plain.dtype == np.uint8
     assert plain[0, 0].tolist() == [0, 0, 0] and plain[3, 3].tolist() == [255, 255, 255]
     assert (shown[1:] == plain[1:]).all() and shown[0, 0, 0] > 100
+
+
+def test_a_reader_sees_the_middle_slice_the_first_window_and_colours() -> None:
+    def channels(recipe) -> list[int]:
+        return as_shown(np.arange(recipe.channels)[:, None, None], recipe)[:, 0, 0].tolist()
+
+    assert channels(RECIPES["mr"]) == [0]
+    assert channels(for_volumes(RECIPES["mr"], "neighbours")) == [1]
+    assert channels(RECIPES["colour"]) == [0, 1, 2]
+    assert channels(for_volumes(RECIPES["colour"], "neighbours")) == [3, 4, 5]
+    assert channels(RECIPES["ct-head"]) == [0]
+    assert part_of(RECIPES["mr"]) == "slice" and part_of(for_volumes(RECIPES["mr"], "projections")) == "projection"
+
+
+def test_the_strip_has_a_bar_a_slice_as_high_as_it_matters() -> None:
+    bars = re.findall(r'<rect x="([\d.]+)" y="([\d.]+)" width="0.8" height="([\d.]+)" fill="(\S+)"', strip(
+        np.array([0.1, 0.6, 0.3]), 1, "slice"
+    ))  # fmt: skip
+    assert [float(height) for _, _, height, _ in bars] == [1.67, 10.0, 5.0]
+    assert all(float(y) + float(height) == 10 for _, y, height, _ in bars)
+    assert [colour == ADAPTED for *_, colour in bars] == [False, True, False]

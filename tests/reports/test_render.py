@@ -130,6 +130,16 @@ def test_the_same_data_give_the_same_page(data: object, html: str) -> None:
     assert render(data) == html
 
 
+def test_the_slices_that_mattered_are_shown(data: object) -> None:
+    weights = np.array([0.2, 0.05, 0.7, 0.05])
+    volume = replace(data.examples[0], instance=2, weights=weights)
+    html = render(replace(data, examples=(volume, data.examples[1])))
+    parsed(html)
+    assert html.count('class="strip"') == 1
+    assert "Slice 3 of 4 mattered most: 70" in html and "how much each slice mattered" in html
+    assert 'class="strip"' not in render(data) and "mattered" not in render(data)
+
+
 def test_more_classes_and_sites() -> None:
     on = made.scans(90, ("a", "b", "c"), ("here", "there"))
     page = parsed(render(made.report(on, projection=None, examples=(), log=None)))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch import nn
 
-from medtl.models import Classifier, create_backbone
+from medtl.models import Classifier, chunks, create_backbone
 from medtl.reports.saliency import deepest_map, saliency
 
 
@@ -23,9 +24,9 @@ class Brightest(nn.Module):
         return self.pool(pixels).amax(dim=(2, 3))
 
 
-def model(backbone: nn.Module) -> Classifier:
+def model(backbone: nn.Module, pooling: str = "mean") -> Classifier:
     torch.manual_seed(0)
-    return Classifier(backbone, 2, bottleneck=8).eval()
+    return Classifier(backbone, 2, bottleneck=8, pooling=pooling).eval()
 
 
 def test_it_points_at_what_decides() -> None:
@@ -34,10 +35,11 @@ def test_it_points_at_what_decides() -> None:
     pixels[1, 0, 4:8, 20:24] = 1.0
     with torch.no_grad():
         weight = classifier(torch.from_numpy(pixels[1:2])).logits - classifier(torch.zeros(1, 1, 32, 32)).logits
-    instance, where = saliency(classifier, pixels, int(weight.argmax()))
+    instance, where, weights = saliency(classifier, pixels, int(weight.argmax()))
     assert where.shape == (32, 32) and where.dtype == np.float32
     assert where.min() >= 0 and where.max() == 1
     row, column = np.unravel_index(where.argmax(), where.shape)
+    np.testing.assert_allclose(weights, [0, 1, 0], atol=1e-6)
     assert instance == 1 and 2 <= row <= 9 and 18 <= column <= 25
 
 
@@ -56,3 +58,32 @@ def test_the_maps_have_cells_enough_and_the_classifier_is_left_alone() -> None:
     assert all(p.grad is None for p in classifier.parameters())
     first = saliency(classifier, pixels, 1)[1]
     np.testing.assert_array_equal(first, saliency(classifier, pixels, 1)[1])
+
+
+def test_a_model_that_attends_shows_its_weights_and_the_slice_of_the_largest() -> None:
+    classifier = model(Brightest(), "attention")
+    nn.init.normal_(classifier.pooling.score.weight, std=30)
+    pixels = np.zeros((5, 1, 32, 32), np.float32)
+    pixels[3, 0, 4:8, 20:24] = 1.0
+    with torch.no_grad():
+        output = classifier(torch.from_numpy(pixels), torch.zeros(5, dtype=torch.long), 1)
+    for answer in (0, 1):
+        instance, where, weights = saliency(classifier, pixels, answer)
+        np.testing.assert_allclose(weights, output.attention, atol=1e-6)
+        assert instance == int(output.attention.argmax()) and where.shape == (32, 32)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "attention"])
+def test_chunks_change_no_map(pooling: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = model(create_backbone("test_efficientnet", pretrained=False, channels=1), pooling)
+    if pooling == "attention":
+        nn.init.normal_(classifier.pooling.score.weight, std=3)
+    pixels = np.random.default_rng(0).normal(size=(11, 1, 64, 64)).astype(np.float32)
+    whole = saliency(classifier, pixels, 1)
+    monkeypatch.setattr(chunks, "CHUNK", 3)
+    monkeypatch.setattr("medtl.reports.saliency.CHUNK", 3)
+    cut = saliency(classifier, pixels, 1)
+    assert cut.instance == whole.instance
+    np.testing.assert_allclose(cut.where, whole.where, atol=1e-4)
+    np.testing.assert_allclose(cut.weights, whole.weights, atol=1e-5)
+    assert whole.weights.sum() == pytest.approx(1, abs=1e-5)
