@@ -47,7 +47,7 @@ SHOWN: dict[str, str] = {
     "mr": BRAIN,
     "mr-n4": BRAIN,
     "colour": "cells/barcelona/BNE_103440.jpg",
-    "stained": "cells/barcelona/BNE_103440.jpg",
+    "stained": "cells/jiangxi/001.jpg",
     "picture": "cxr/nih/normal/00001281_000.png",
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -31,7 +30,9 @@ def as_colour(scan: Scan) -> Scan:
 
 def balance_stain(
     scan: Scan,
-    background: Sequence[float] = (1.0, 0.9, 0.8),
+    red: float = 1.0,
+    green: float = 0.9,
+    blue: float = 0.8,
     strength: float = 1.1,
     share: float = 0.1,
     percentile: float = 98.0,
@@ -50,7 +51,9 @@ def balance_stain(
 
     Args:
         scan: colour, (slices, rows, columns, 3), as the file has it.
-        background: red, green and blue that the background gets, 0 black to 1 white.
+        red: of the background's new colour, 0 to 1.
+        green: the same.
+        blue: the same.
         strength: optical density (natural logarithm) of nuclei, the mean of red, green and blue.
         share: of the pixels, the brightest, whose median is the background.
         percentile: of the optical density; what is denser is dirt.
@@ -69,5 +72,5 @@ def balance_stain(
     density = np.maximum(-np.log((light + floor) / (lamp + floor)), 0)
     nuclei = float(np.percentile(density, percentile, axis=(0, 1, 2)).mean())
     scale = np.float32(np.clip(strength / max(nuclei, 1e-3), FAINTEST, STRONGEST))
-    pixels = BLACK + (WHITE - BLACK) * np.asarray(background, np.float32) * np.exp(-density * scale)
+    pixels = BLACK + (WHITE - BLACK) * np.array([red, green, blue], np.float32) * np.exp(-density * scale)
     return replace(scan, pixels=pixels.astype(np.float32))

@@ -110,7 +110,7 @@ RECIPES: dict[str, Recipe] = {
             "stained",
             channels=3,
             flip=True,
-            steps=(_slices, Step("balance_stain", {"background": [1.0, 0.9, 0.8], "strength": 1.1})),
+            steps=(_slices, Step("balance_stain", {"red": 1.0, "green": 0.9, "blue": 0.8, "strength": 1.1})),
         ),
         Recipe("picture", flip=True, steps=(_slices, Step("bit_range"))),
     )

@@ -73,6 +73,8 @@ def test_the_pixels_of_each_version_stay_as_they_are() -> None:
         "ultrasound-filled": (-0.3333, 0.6006),
         "mammogram": (-0.3728, 0.6013),
         "radiograph-clean": (-0.3333, 0.6091),
+        "radiograph-clahe": (-0.1761, 0.6424),
+        "stained": (-0.1086, 0.6876),
         "pet": (-0.8859, 0.1045),
         "ct": (-0.3241, 0.4851),
         "ct-brain": (-0.2941, 0.6373),
