@@ -93,7 +93,9 @@ def _joined(grey: np.ndarray, above: np.ndarray, found: np.ndarray) -> np.ndarra
     like = (height >= HEIGHTS[0]) & (height <= HEIGHTS[1]) & (width <= 8 * height)
     like &= brightest > np.median(brightest[taken]) - 0.2
     letter = width <= 1.4 * height + 1
-    taken &= np.bincount(marks[found], minlength=count + 1)[1:] > 0.4 * np.bincount(marks.ravel())[1:]
+    mostly_found = np.bincount(marks[found], minlength=count + 1)[1:] > 0.4 * np.bincount(marks.ravel())[1:]
+    for n in np.flatnonzero(taken & ~mostly_found):  # tissue that a found letter touches, or a word
+        taken[n] = like[n] and _on_darker(grey, marks, int(n) + 1, boxes[n])
     for _ in range(4):
         near = np.zeros(count, bool)
         for upper, lower, first, last in boxes[taken]:
