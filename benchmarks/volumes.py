@@ -5,6 +5,7 @@ Each way is trained on the same people in the same folds from the same seeds and
 
     slices, mean            8 slices, their features averaged
     slices, attention       8 slices, gated attention
+    16 slices, mean         as many as medtl takes: a batch goes through the backbone in chunks, batch statistics fixed
     neighbours, mean        8 slices, each with the ones before and after it as channels
     projections, mean       three maximum-intensity projections
     3-D ResNet-10           MONAI's, on cubes of 64 x 64 x 64, from scratch, twice as many steps
@@ -56,19 +57,30 @@ FOLDS, DRAWS = 5, 2000
 
 @dataclass(frozen=True)
 class Way:
-    """What the backbone sees of a volume, and how that becomes one prediction."""
+    """What the backbone sees of a volume, and how that becomes one prediction.
+
+    Attributes:
+        volumes: slices, neighbours, projections, or a cube for the 3-D network.
+        pooling: over the slices.
+        slices: of a volume; None for the setting's.
+    """
 
     volumes: str
     pooling: str = "mean"
+    slices: int | None = None
 
     @property
     def name(self) -> str:
         """As in the table."""
-        return "3-D ResNet-10" if self.volumes == "cube" else f"{self.volumes}, {self.pooling}"
+        if self.volumes == "cube":
+            return "3-D ResNet-10"
+        return f"{self.slices or ''} {self.volumes}, {self.pooling}".strip()
 
 
 DEFAULT = Way("slices")
-WAYS = (DEFAULT, Way("slices", "attention"), Way("neighbours"), Way("projections"), Way("cube"))
+WAYS = (
+    DEFAULT, Way("slices", "attention"), Way("slices", slices=16), Way("neighbours"), Way("projections"), Way("cube"),
+)  # fmt: skip
 QUESTIONS = ("sex", "over the median age")
 
 
@@ -81,7 +93,7 @@ class Setting:
         slices: of a volume.
         cube: the side of the 3-D network's input.
         steps: of training; 32 of 8 volumes are nearly 7 epochs.
-        batch: volumes a step; with 8 slices, 64 pictures, which go through the backbone at once.
+        batch: volumes a step; with 8 slices, 64 pictures, which go through the backbone at once; with 16, in chunks.
         people: so many of them.
     """
 
@@ -91,6 +103,10 @@ class Setting:
     steps: int = 32
     batch: int = 8
     people: int = 48
+
+    def of(self, way: Way) -> Setting:
+        """With the slices of this way."""
+        return replace(self, slices=way.slices or self.slices)
 
     def plan(self, way: Way) -> Plan:
         """The 3-D network begins with random weights: it learns as fast as a new layer, and twice as long."""
@@ -121,7 +137,7 @@ def people(question: str, most: int) -> Manifest:
 def cohort_of(way: Way, question: str, setting: Setting) -> Cohort | Cubes:
     """The people as this way sees them."""
     cubes = way.volumes == "cube"
-    size, slices = (setting.cube, 1024) if cubes else (setting.size, setting.slices)
+    size, slices = (setting.cube, 1024) if cubes else (setting.size, setting.of(way).slices)
     recipe = for_volumes(replace(RECIPES["mr"], size=size), "slices" if cubes else way.volumes, slices)
     cohort = Cohort(people(question, setting.people), recipe)
     return Cubes.of(cohort) if cubes else cohort
@@ -223,7 +239,7 @@ def rows_of(rows: Rows, setting: Setting, seeds: Iterable[int], only_table: bool
                 label = people(question, setting.people).frame.label.to_numpy()
                 for number, fold in enumerate(splitter.split(label, label)):
                     key = {"way": way.name, "question": question, "fold": number, "seed": seed}
-                    key |= {"setting": asdict(setting), "plan": asdict(setting.plan(way))}
+                    key |= {"setting": asdict(setting.of(way)), "plan": asdict(setting.plan(way))}
                     if only_table and rows.get(key) is None:
                         continue
                     if rows.get(key) is None and cohort is None:

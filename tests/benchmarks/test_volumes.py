@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medtl.models.chunks import is_cut
+
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
 
@@ -50,17 +52,25 @@ def test_the_people_are_half_and_half_and_who_has_no_age_is_left_out(volumes) ->
     assert len(few) == 12 and list(few.label.value_counts()) == [6, 6]
 
 
+def test_one_way_is_trained_in_chunks_and_the_rows_of_the_others_keep_their_names(volumes) -> None:
+    setting = volumes.Setting()
+    cut = {way.name for way in volumes.WAYS if is_cut(setting.batch * setting.of(way).slices, setting.batch)}
+    assert cut == {"16 slices, mean"}
+    names = ["slices, mean", "slices, attention", "neighbours, mean", "projections, mean", "3-D ResNet-10"]
+    assert {way.name for way in volumes.WAYS if setting.of(way) == setting} == set(names)
+
+
 def test_it_runs_and_goes_on_where_it_was_cut(volumes, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setenv("MEDTL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(volumes, "RESULTS", tmp_path)
     monkeypatch.setattr(volumes, "FOLDS", 2)
     monkeypatch.setattr(volumes, "QUESTIONS", ("sex",))
-    monkeypatch.setattr(volumes, "WAYS", (volumes.Way("projections", "attention"), volumes.Way("cube")))
+    monkeypatch.setattr(volumes, "WAYS", (volumes.Way("slices", slices=3), volumes.Way("cube")))
     volumes.main(["--quick"])
     first = capsys.readouterr().out
     assert "over the median" not in first
     assert [line.split(" | ")[1] for line in first.splitlines() if line.startswith("| sex")] == [
-        "projections, attention", "3-D ResNet-10",
+        "3 slices, mean", "3-D ResNet-10",
     ]  # fmt: skip
 
     def not_again(*_):
