@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from medtl.data import Cohort
-    from medtl.runs.rows import Remark, of_members, prediction_rows, prepared, remarks_of
     from medtl.runs.run import Run
     from medtl.scans import Manifest
 

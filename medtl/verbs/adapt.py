@@ -62,6 +62,7 @@ def adapt(
     from medtl.verbs import _training as shared
     from medtl.verbs._cohorts import manifest_of
     from medtl.verbs._recipe import as_started, recipe_of
+    from medtl.verbs._writing import write_adapted
 
     told = load_config(
         config,
@@ -100,6 +101,6 @@ def adapt(
         if not fabric.is_global_zero:
             raise SystemExit(0)
         seen = () if start is None else start.facts.get("patients") or ()
-        run = shared.write_adapted(folder, adapted, cohorts, told, seen, start)
+        run = write_adapted(folder, adapted, cohorts, told, seen, start)
     say(f"{adapted.decision.sentence}\nNext: medtl evaluate {run.path} --on SCANS_WITH_LABELS -o my-report")
     return run

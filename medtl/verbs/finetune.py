@@ -62,6 +62,7 @@ def finetune(
     from medtl.verbs import _training as shared
     from medtl.verbs._cohorts import manifest_of
     from medtl.verbs._recipe import as_started, recipe_of
+    from medtl.verbs._writing import write_finetuned
 
     told = load_config(config, strategy=strategy, backbone=backbone, recipe=recipe, seed=seed, device=device)
     folder = shared.folder_for(out, resume, force, run)
@@ -96,6 +97,6 @@ def finetune(
         if not fabric.is_global_zero:
             raise SystemExit(0)
         seconds = round(time.monotonic() - begun, 1)
-        tuned_run = shared.write_finetuned(folder, tuned, labelled, everyone, told, start, seconds)
+        tuned_run = write_finetuned(folder, tuned, labelled, everyone, told, start, seconds)
     say(f"{tuned_run.decision['sentence']}\nNext: medtl evaluate {tuned_run.path} --on SCANS_WITH_LABELS -o my-report")
     return tuned_run

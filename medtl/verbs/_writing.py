@@ -1,0 +1,200 @@
+"""What a training made, as a Run: trust is fitted on scans that the models have not learnt from, then all written."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from medtl.data import Cohort
+from medtl.intensity.fingerprint import Fingerprint, Prints
+from medtl.progress import warn
+from medtl.runs.layout import pseudonyms
+from medtl.runs.predict import outputs
+from medtl.runs.run import Run, write_run
+from medtl.training.adaptation import Adapted
+from medtl.training.config import Config
+from medtl.training.few_labels import FineTuned
+from medtl.training.roles import prior_of
+from medtl.trust import Trust, fit_familiarity, fit_trust
+from medtl.verbs._training import CHECKPOINTS, Cohorts, labelled_rows
+
+#: Labelled scans from which on a calibrate split of its own serves better than cross-validation.
+MANY = 40
+
+
+def trained_on(cohorts: Iterable[Cohort], start: Run | None) -> Fingerprint:
+    """The range of these scans, as they were read, and of those that the Run to start from was trained on.
+
+    It is wider than what one model has learnt from: all models of a Run share it, so that source-only counts the target
+    as familiar too, and fine-tuned the scans of the calibrate split. Both are of the hospital that the Run is for.
+    """
+    ours = Fingerprint.fit(Prints.concat([cohort.prints for cohort in cohorts]))
+    before = start.trained_on if start is not None else None
+    return ours if before is None else ours.joined(before)
+
+
+def write_adapted(
+    folder: Path,
+    adapted: Adapted,
+    cohorts: Cohorts,
+    config: Config,
+    seen: Iterable[str] = (),
+    start: Run | None = None,
+) -> Run:
+    """Fit trust in each model on held-out source scans, and write the Run.
+
+    `seen`: patients whose labels the model to start from has seen; `start`: the Run to start from.
+    """
+    source, held_out, target = cohorts.source, cohorts.held_out, cohorts.target
+    trust: dict[str, Trust] = {}
+    task = task_of(source)
+    for name, model in adapted.models.items():
+        at_source = adapted.at_source[name]
+        logits, features = outputs(at_source, held_out)
+        trust[name] = fit_trust(
+            logits,
+            held_out.label,
+            held_out.patient,
+            np.concatenate([features, outputs(model, target)[1]]),
+            np.concatenate([outputs(at_source, source)[1], outputs(model, target)[1]]),
+            task,
+            sites=held_out.site_names,
+        )
+    decision = adapted.decision
+    run = write_run(
+        folder,
+        facts={
+            "method": config.method,
+            "task": task,
+            "classes": list(source.classes),
+            "seed": config.seed,
+            "backbone": config.backbone,
+            "bottleneck": adapted.models["source-only"].width,
+            "unit": config.unit,
+            "prior": adapted.prior.tolist(),
+            "decision": {
+                "handed_over": decision.handed_over,
+                "why": decision.why,
+                "sentence": decision.sentence,
+                "warn": decision.warn,
+                "signals": decision.signals,
+            },
+            "sites": {"source": sorted(source.site_names), "target": sorted(target.site_names)},
+            "patients": sorted(set(pseudonyms([*source.patient, *held_out.patient, *seen]))),
+            "digests": {"source": source.manifest.digest(), "target": target.manifest.digest()},
+        },
+        config=config.model_dump(mode="json"),
+        recipe=source.recipe,
+        models=adapted.models,
+        trust=trust,
+        trained_on=trained_on((source, target), start),
+        log=pd.DataFrame(adapted.log),
+        metrics={"signals": decision.signals, "seconds": adapted.seconds},
+        features=adapted.features,
+    )
+    shutil.rmtree(folder / CHECKPOINTS)
+    return run
+
+
+def task_of(cohort: Cohort) -> str:
+    """In the words of run.json."""
+    if cohort.multilabel:
+        return "multilabel"
+    return "binary" if len(cohort.classes) == 2 else "multiclass"
+
+
+def write_finetuned(
+    folder: Path,
+    tuned: FineTuned,
+    labelled: Cohort,
+    everyone: Cohort,
+    config: Config,
+    start: Run | None,
+    seconds: float,
+) -> Run:
+    """Fit trust on labelled scans that the model has not learnt from, and write the Run.
+
+    These are the calibrate split's labelled scans, where it has 20 and more of each class; with fewer, the labelled
+    scans themselves as probes judged them that had not seen their patients (5-fold cross-validation). Where the
+    network was trained and no probe speaks for it, 5 and more of each class in the calibrate split; with fewer its
+    probabilities stay as they are, and the user is told.
+    """
+    task = task_of(labelled)
+    apart = labelled_rows(everyone, "calibrate") if len(labelled) >= MANY else np.zeros(len(everyone), bool)
+    least = MANY // 2 if tuned.held_out is not None else 5
+    used = [labelled]
+    logits: np.ndarray | None
+    everywhere = outputs(tuned.classifier, everyone)[1]
+    if apart.any() and _enough(everyone.label[apart], len(everyone.classes), least):
+        calibration = everyone.select(apart)
+        logits, features = outputs(tuned.classifier, calibration)
+        used.append(calibration)
+    else:
+        calibration, logits, features = labelled, tuned.held_out, everywhere
+    if logits is None:
+        warn("no labelled scans were left to calibrate on: give `medtl calibrate` some of other patients")
+        trust = {"fine-tuned": Trust(task=task, ood=fit_familiarity(everywhere) if len(everywhere) > 1 else None)}
+    else:
+        told = logits, calibration.label, calibration.patient, features, everywhere, task
+        trust = {"fine-tuned": fit_trust(*told, sites=calibration.site_names)}
+    models = {"fine-tuned": tuned.classifier}
+    if start is not None:
+        models["before"], trust["before"] = start.classifier(), start.trust()
+    learnt = _shares_sentence(tuned.shares) if start is not None else ""
+    run = write_run(
+        folder,
+        facts={
+            "method": start.facts["method"] if start is not None else "none",
+            "strategy": config.strategy,
+            "task": task,
+            "classes": list(labelled.classes),
+            "seed": config.seed,
+            "backbone": config.backbone,
+            "bottleneck": tuned.classifier.width,
+            "unit": config.unit,
+            "prior": prior_of(labelled, config.balance).tolist(),
+            "decision": {
+                "handed_over": "fine-tuned",
+                "why": f"it has learnt from {len(labelled)} labelled scans",
+                "sentence": f"Handed over: fine-tuned on {len(labelled)} labelled scans of "
+                f"{len(np.unique(labelled.patient))} patients. {learnt}".strip(),
+                "warn": False,
+                "signals": tuned.shares,
+            },
+            "sites": {"source": sorted(labelled.site_names), "target": sorted(everyone.site_names)},
+            "patients": sorted(
+                {name for cohort in used for name in pseudonyms(cohort.patient)}
+                | set(start.facts.get("patients") or [] if start else [])
+            ),
+            "digests": {"train": labelled.manifest.digest()},
+        },
+        config=config.model_dump(mode="json"),
+        recipe=labelled.recipe,
+        models=models,
+        trust=trust,
+        trained_on=trained_on((everyone,), start),
+        log=pd.DataFrame(tuned.log, columns=None if tuned.log else ["phase", "epoch", "step", "progress", "lr"]),
+        metrics={"seconds": {"finetune": seconds}},
+    )
+    shutil.rmtree(folder / CHECKPOINTS)
+    return run
+
+
+def _enough(label: np.ndarray, classes: int, least: int) -> bool:
+    if label.ndim == 2:
+        return len(label) >= 2 * least
+    return min(np.bincount(label, minlength=classes)) >= least
+
+
+def _shares_sentence(shares: dict[str, float]) -> str:
+    """What the labels say of the model that was started from."""
+    if not shares:
+        return ""
+    alone = shares["features"]
+    if alone > 0.5:
+        return f"The labels speak against what the model said before (weight {1 - alone:.0%})."
+    return f"The labels bear out what the model said before (weight {1 - alone:.0%})."
