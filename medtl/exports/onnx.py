@@ -99,6 +99,7 @@ def _description(run: Run, which: str, sha256: str) -> dict[str, Any]:
         "task": run.task,
         "classes": run.classes,
         "recipe": plain(run.recipe.to_dict()),
+        "recipe_digest": run.recipe.digest,
         "trust": plain(run.trust(which).to_dict()),
         "model": {"file": MODEL, "sha256": sha256},
         "fingerprint": run.fingerprint(which),

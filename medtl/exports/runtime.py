@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 import onnxruntime
@@ -66,10 +66,16 @@ class Export:
         folder = path.parent if path.suffix.lower() == ".onnx" else path
         facts = _facts(folder / DESCRIPTION)
         model = path if path != folder else folder / facts["model"]["file"]
+        recipe = Recipe.from_dict(facts["recipe"])
+        if recipe.digest != facts["recipe_digest"]:
+            raise InputError(
+                f"the recipe in {folder / DESCRIPTION} is not the one that the model was trained with: "
+                "copy the export again, or `medtl export` it again"
+            )
         return cls(
             folder,
             facts,
-            Recipe.from_dict(facts["recipe"]),
+            recipe,
             Trust.from_dict(facts["trust"]),
             Fingerprint.from_dict(facts["trained_on"]) if "trained_on" in facts else None,
             _session(model, facts["model"]["sha256"]),
@@ -163,8 +169,9 @@ def _facts(file: Path) -> dict[str, Any]:
             f"use the medtl that wrote it ({facts.get('medtl', 'unknown')})"
         )
     if (
-        not {"classes", "task", "recipe", "trust", "model"} <= facts.keys()
+        not {"classes", "task", "recipe", "recipe_digest", "trust", "model"} <= facts.keys()
         or not {"file", "sha256"} <= facts["model"].keys()
+        or facts.get("unit", "series") not in get_args(Unit)
     ):
         raise InputError(f"{file} is damaged: copy the export again, or `medtl export` it again")
     return facts

@@ -159,10 +159,11 @@ class Run:
     def fingerprint(self, which: str = MODEL) -> str:
         """16 hex digits that change with anything that changes a prediction.
 
-        That is the weights, recipe, classes, trust, and the range of the scans trained on.
+        That is the weights, recipe, classes, pooling, unit, trust, and the range of the scans trained on.
         """
         name = self._name(which)
         parts = [self.facts["models"][name], self.classes, plain(self.recipe.to_dict()), self._trust.get(name)]
+        parts += [self.unit, self.facts.get("pooling", "mean")]
         if "trained_on" in self.facts:
             parts.append(self.facts["trained_on"])
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

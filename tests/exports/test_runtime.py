@@ -77,6 +77,16 @@ def test_what_is_no_whole_export_is_refused_in_one_sentence(copy: Path, damage: 
     assert "\n" not in str(caught.value)
 
 
+def test_a_recipe_or_unit_that_somebody_changed_is_refused(copy: Path) -> None:
+    whole = json.loads((copy / "medtl.json").read_text())
+    (copy / "medtl.json").write_text(json.dumps({**whole, "recipe": {**whole["recipe"], "size": 64}}))
+    with pytest.raises(InputError, match="is not the one that the model was trained with: copy the export again"):
+        Export.load(copy)
+    (copy / "medtl.json").write_text(json.dumps({**whole, "unit": "patient"}))
+    with pytest.raises(InputError, match="is damaged"):
+        Export.load(copy)
+
+
 def test_a_graph_that_onnx_runtime_cannot_run_is_refused(copy: Path) -> None:
     import hashlib
 

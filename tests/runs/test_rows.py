@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -95,6 +96,12 @@ def test_the_range_belongs_to_what_a_prediction_depends_on(run: Run, tmp_path: P
     with_other = small.run(tmp_path / "other", trained_on=KNOWN, **same)
     assert without.trained_on is None and with_other.trained_on == KNOWN
     assert len({run.fingerprint(), without.fingerprint(), with_other.fingerprint()}) == 3
+
+
+def test_what_gets_one_prediction_belongs_to_it_too(run: Run) -> None:
+    of_studies = replace(run, facts={**run.facts, "unit": "study"})
+    attending = replace(run, facts={**run.facts, "pooling": "attention"})
+    assert len({run.fingerprint(), of_studies.fingerprint(), attending.fingerprint()}) == 3
 
 
 def test_one_prepared_scan_has_its_print_and_one_that_cannot_be_read_its_reason(scans: Manifest) -> None:
