@@ -7,10 +7,11 @@ several may run at once on different pairs or rows) and prints the tables of wha
 `--quick` does a few steps on a few scans of one pair in a folder of its own, to see that it runs.
 
 Pairs, patients and halves are those of hospital_shift.py: numbers are of the target's test half. A recipe learns from
-the source's training part, and no target label is looked at by anything. FDA and MixStyle go on from the source-only
-network for as long as DANN does; "trained on" is that training without them, so that what they give can be told from
-what more steps give. Whatever was trained on the target's scans is judged with the target's batch statistics, as
-`medtl adapt` hands it over; the other rows with those of their training, and beside it with the target's.
+the source's training part as in `medtl adapt`, and no target label is looked at by anything. FDA and MixStyle go on
+from the source-only network for as long as DANN does; "trained on" is that training without them, so that what they
+give can be told from what more steps give. Whatever was trained on the target's scans is judged with the target's batch
+statistics, as `medtl adapt` hands it over; the other rows with those of their training, and beside it with the
+target's.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,13 +50,16 @@ from medtl.scans import Scan, read
 from medtl.training.adaptation import adapt_classifier, new_classifier, train_source_only
 from medtl.training.batch_statistics import with_statistics_of
 from medtl.training.config import Config
-from medtl.training.mixes import mixes_for
+from medtl.training.mixes import MIX_VERSIONS, mixes_for
 from medtl.training.roles import labelled_role, unlabelled_role
+from medtl.verbs._recipe import LEARNT_FROM
 
 RESULTS = Path(__file__).resolve().parent / "results"
 #: Source and target differ by more than the site, so their gain is no measure of adaptation (docs/benchmarks.md).
 NOT_HONEST = "guangzhou-nih"
 SAMPLE = 48
+#: Kinds of recipe that learn from the source.
+HARMONISING = ("histogram", "landmarks")
 
 
 @dataclass(frozen=True)
@@ -108,13 +113,14 @@ class Bench:
         if kind in ("", "filled"):
             return base
         wanted = harmonised(base, [kind])
-        key = {"pair": pair.name, "fit": wanted.digest, "patients": self.patients}
+        key = fit_key(self, pair, wanted)
         return Recipe.from_dict(self.rows.row(key, lambda: fitted(wanted, self.scans(pair)))["result"]["recipe"])
 
     def scans(self, pair: Pair) -> Iterator[Scan]:
-        """The source's training part, as read."""
+        """Those of the source's training part that `medtl adapt` learns a recipe from, as read."""
         train = pair.parts(pair.source, 0.8, 0.2)[0]
-        return (read(row) for row in pair.manifest(pair.source, self.some(train)))
+        rows = list(pair.manifest(pair.source, self.some(train)))
+        return (read(row) for row in rows[:: -(-len(rows) // LEARNT_FROM)])
 
     def cohorts(self, pair: Pair, kind: str) -> dict[str, Cohort]:
         """Those of hospital_shift.py, prepared by the recipe of this kind."""
@@ -131,6 +137,11 @@ class Bench:
         if self.patients is None:
             return patients
         return set(np.random.default_rng(0).permutation(sorted(patients))[: self.patients].tolist())
+
+
+def fit_key(bench: Bench, pair: Pair, wanted: Recipe) -> dict:
+    """All that decides what a recipe learns."""
+    return {"pair": pair.name, "fit": wanted.digest, "patients": bench.patients, "learnt_from": LEARNT_FROM}
 
 
 def fitted(recipe: Recipe, scans: Iterator[Scan]) -> dict:
@@ -160,7 +171,7 @@ def network(bench: Bench, pair: Pair, seed: int, way: Way, cohorts: dict[str, Co
     config = bench.config.model_copy(update={"seed": seed, "method": way.method or "source-only"})
     config = config.model_copy(update={"harmonise": way.harmonise})
     source, held_out, target = cohorts["source"], cohorts["held_out"], cohorts["target"]
-    digest = digest_of(config, source.recipe)
+    digest = digest_of(config, source.recipe, versions_of(way))
     folder = bench.folder / "harmonise"
     file = folder / f"{pair.name}-{seed}-{way.name.replace(' ', '-')}-{digest}.safetensors"
     if not file.exists():
@@ -180,9 +191,15 @@ def network(bench: Bench, pair: Pair, seed: int, way: Way, cohorts: dict[str, Co
     return classifier.eval()
 
 
-def digest_of(config: Config, recipe: Recipe) -> str:
+def digest_of(config: Config, recipe: Recipe, versions: dict[str, int]) -> str:
     """8 hex digits of all that decides a network but the scans."""
-    return hashlib.sha256((config.model_dump_json() + recipe.digest).encode()).hexdigest()[:8]
+    told = config.model_dump_json() + recipe.digest + (str(versions) if versions else "")
+    return hashlib.sha256(told.encode()).hexdigest()[:8]
+
+
+def versions_of(way: Way) -> dict[str, int]:
+    """Those of the row's mixes, where they are above 1."""
+    return {name: MIX_VERSIONS[name] for name in way.harmonise if name in MIX_VERSIONS}
 
 
 def judged(bench: Bench, pair: Pair, seed: int, way: Way, cohorts: dict[str, Cohort]) -> dict:
@@ -255,21 +272,25 @@ def measure(bench: Bench, pairs: list[Pair], seeds: list[int], names: list[str],
 def key_of(bench: Bench, pair: Pair, seed: int, way: Way) -> dict:
     """All that decides a row."""
     told = bench.config.model_dump(mode="json")
-    way_told = {"recipe": way.recipe, "method": way.method, "harmonise": list(way.harmonise)}
+    way_told: dict[str, Any] = {"recipe": way.recipe, "method": way.method, "harmonise": list(way.harmonise)}
     base = RECIPES["ultrasound-filled" if way.recipe == "filled" else pair.recipe].digest
+    if way.recipe in HARMONISING:
+        way_told["learnt_from"] = LEARNT_FROM
+    if versions := versions_of(way):
+        way_told["versions"] = versions
     return {"pair": pair.name, "seed": seed, **way_told, "config": told, "base": base, "patients": bench.patients}
 
 
 def spent_by(bench: Bench, rows: Rows, pair: Pair, way: Way, cohorts, only_table: bool) -> str:
     """What the harmonisation itself takes, in words."""
     said = []
-    if way.recipe in ("histogram", "landmarks"):
+    if way.recipe in HARMONISING:
         wanted = harmonised(replace(RECIPES[pair.recipe], size=bench.config.size), [way.recipe])
-        key = {"pair": pair.name, "fit": wanted.digest, "patients": bench.patients}
-        if row := bench.rows.get(key):
+        if row := bench.rows.get(fit_key(bench, pair, wanted)):
             said.append(f"{row['result']['fit']:.1f} s to learn, {1000 * row['result']['scan']:.1f} ms a scan")
     if way.harmonise:
         key = {"pair": pair.name, "mixing": list(way.harmonise), "config": bench.config.model_dump(mode="json")}
+        key |= {"versions": versions} if (versions := versions_of(way)) else {}
         if rows.get(key) is not None or not only_table:
             row = rows.row(key, lambda: {"seconds": mixing_seconds(bench, way, cohorts(way.recipe))})
             said.append(f"{row['result']['seconds']:.1f} s in training")

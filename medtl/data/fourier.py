@@ -20,8 +20,9 @@ def swap_amplitude(source: Tensor, target: Tensor, beta: float = 0.01) -> Tensor
     contrast and slow shading, which differ between sites, and not anatomy.
 
     Args:
-        source: (n, C, H, W).
-        target: (n, C, H, W), the picture whose amplitude each takes.
+        source: (n, C, H, W) light, black being 0. Frequency 0 keeps the sign of its mean, so that the target's mean is
+            taken where both are of one sign, as light is.
+        target: (n, C, H, W) light, the picture whose amplitude each takes.
         beta: the smallest of the paper's 0.01, 0.05 and 0.09, which leaves the fewest artefacts. At 112 rows it reaches
             one wave across the picture (3 x 3 frequencies), below 100 rows it changes the mean grey alone.
 
@@ -49,7 +50,8 @@ def restyle(source: Tensor, target: Tensor, beta: float = 0.01) -> Tensor:
     The bars that pad a scan to a square, the air around a body and the corners around an ultrasound fan are slow waves
     of great amplitude. Swapped with the rest, they paint the target's bars as shadows over the source's tissue, and
     grey over its own bars. So the border is filled with the mean of what is shown before, and put back after; pictures
-    without one are as in the paper.
+    without one are as in the paper. A target that is border all over, such as a volume's blank slice, has no style to
+    give: the source stays.
 
     Args:
         source: (n, C, H, W) in [-1, 1].
@@ -59,9 +61,10 @@ def restyle(source: Tensor, target: Tensor, beta: float = 0.01) -> Tensor:
     Returns:
         (n, C, H, W) in [-1, 1].
     """
-    border = black_border(source)
-    styled = swap_amplitude(_filled(source, border), _filled(target, black_border(target)), beta)
-    return torch.lerp(styled.clamp(-1, 1), source, border.expand_as(source))
+    border, others = black_border(source), black_border(target)
+    light = swap_amplitude(_filled(source, border) + 1, _filled(target, others) + 1, beta)
+    stays = torch.maximum(border, others.amin((2, 3), keepdim=True))
+    return torch.lerp((light - 1).clamp(-1, 1), source, stays.expand_as(source))
 
 
 def black_border(pixels: Tensor) -> Tensor:

@@ -48,6 +48,9 @@ class StyleMix:
 #: Those that act on the batches of the adapt phase.
 MIXES: Mapping[str, Callable[[], Mix]] = MappingProxyType({"fda": FourierMix, "mixstyle": StyleMix})
 
+#: Of those above 1: rises whenever the same batch gets other pixels or styles.
+MIX_VERSIONS: Mapping[str, int] = MappingProxyType({"fda": 2})
+
 #: Those that are steps of the recipe, learnt from the source's scans: see `medtl.intensity.recipes.harmonised`.
 IN_THE_RECIPE: Mapping[str, str] = MappingProxyType(
     {

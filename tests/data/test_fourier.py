@@ -60,13 +60,21 @@ def test_a_pictures_own_amplitude_changes_nothing(pictures) -> None:
 
 
 def test_beta_0_gives_the_targets_brightness_and_keeps_the_rest(pictures) -> None:
-    source, target = pictures
+    source, target = (each + 1 for each in pictures)
     found = swap_amplitude(source, target, 0.0)
-    mean = target.mean((2, 3), keepdim=True).abs() * source.mean((2, 3), keepdim=True).sign()
-    assert torch.allclose(found.mean((2, 3), keepdim=True), mean, atol=1e-5)
+    assert torch.allclose(found.mean((2, 3)), target.mean((2, 3)), atol=1e-5)
     assert torch.allclose(
         found - found.mean((2, 3), keepdim=True), source - source.mean((2, 3), keepdim=True), atol=1e-5
     )
+
+
+@pytest.mark.parametrize(("source", "target"), [(-0.2, 0.5), (0.5, -0.2), (-0.2, -0.5)])
+def test_a_dark_picture_takes_the_targets_mean_with_its_sign(source: float, target: float) -> None:
+    torch.manual_seed(0)
+    both = 0.2 * torch.rand(2, 1, 1, 64, 64) - 0.1
+    both[..., 30:33, 30:33] = -0.4  # the darkest place is inside: no border
+    one, other = both + torch.tensor([source, target]).view(2, 1, 1, 1, 1)
+    assert torch.allclose(restyle(one, other, 0.0).mean(), other.mean(), atol=1e-4)
 
 
 def test_pictures_without_a_border_are_restyled_as_in_the_paper(pictures) -> None:
@@ -75,7 +83,11 @@ def test_pictures_without_a_border_are_restyled_as_in_the_paper(pictures) -> Non
         each[:, :, 50, 50] = -1.0  # the darkest place is inside
         each[:, :, 49:52, 49:52] = -1.0
     assert not black_border(source).any()
-    assert torch.allclose(restyle(source, target), swap_amplitude(source, target).clamp(-1, 1), atol=1e-6)
+    assert torch.allclose(restyle(source, target), as_light(source, target), atol=1e-6)
+
+
+def as_light(source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return (swap_amplitude(source + 1, target + 1) - 1).clamp(-1, 1)
 
 
 def barred(pictures: torch.Tensor, black: float = -1.0) -> torch.Tensor:
@@ -101,10 +113,18 @@ def test_the_border_stays_black_and_the_targets_leaves_no_shadow(pictures) -> No
     source, target = pictures
     tall, wide = barred(source), barred(target.transpose(2, 3)).transpose(2, 3)
     wide = torch.cat([wide, wide], 2)[:, :, :112, :96]
-    found, plain = restyle(tall, wide), swap_amplitude(tall, wide)
+    found, plain = restyle(tall, wide), as_light(tall, wide)
     assert torch.equal(found[..., :18], tall[..., :18])
     assert float(plain[..., :18].std()) > 0.1  # what it is there for
     assert found.min() >= -1 and found.max() <= 1
+
+
+def test_a_blank_picture_has_no_style_to_give(pictures) -> None:
+    source, target = pictures
+    blank = torch.full_like(source[:1], -1.0) + 0.02 * torch.rand(1, 1, 112, 96)  # what a random view leaves of it
+    found = restyle(source, torch.cat([blank, target[:1]]))
+    assert torch.equal(found[0], source[0])
+    assert torch.allclose(found[1:], restyle(source[1:], target[:1]), atol=1e-5)
 
 
 def test_other_shapes_are_refused() -> None:
