@@ -25,15 +25,30 @@ def orient(scan: Scan) -> Scan:
     """
     world = _world_axes(scan.affine)
     across = _slice_axis(scan, world)
-    order: tuple[int, ...]
-    flip: tuple[bool, ...]
-    if world is None:
-        order, flip = (across, *(axis for axis in range(3) if axis != across)), (False,) * 3
-    else:
-        axis_of = {world_axis: axis for axis, (world_axis, _) in enumerate(world)}
-        wanted = _display_order(world[across][0])
-        order = tuple(axis_of[world_axis] for world_axis, _ in wanted)
-        flip = tuple(world[axis][1] != way for axis, (_, way) in zip(order, wanted, strict=True))
+    if world is not None:
+        return _turned_to(scan, world, _display_order(world[across][0]))
+    return _turned(scan, (across, *(axis for axis in range(3) if axis != across)), (False,) * 3)
+
+
+def as_axial(scan: Scan) -> Scan | None:
+    """A volume as `orient` leaves one of axial slices, across whichever axis its own were cut.
+
+    Slices run to the head, rows to the back, columns to the patient's left. None where the place in the patient is not
+    known.
+    """
+    world = _world_axes(scan.affine)
+    return None if world is None else _turned_to(scan, world, _display_order(2))
+
+
+def _turned_to(scan: Scan, world: list[tuple[int, int]], wanted: list[tuple[int, int]]) -> Scan:
+    """The scan whose array axes lie as `world` says, with axes that run as wanted: (world axis, way) for each."""
+    axis_of = {world_axis: axis for axis, (world_axis, _) in enumerate(world)}
+    order = tuple(axis_of[world_axis] for world_axis, _ in wanted)
+    return _turned(scan, order, tuple(world[axis][1] != way for axis, (_, way) in zip(order, wanted, strict=True)))
+
+
+def _turned(scan: Scan, order: tuple[int, ...], flip: tuple[bool, ...]) -> Scan:
+    """The axes in this order, some of them the other way round."""
     old_from_new = np.eye(4)
     old_from_new[:3, :3] = 0
     for new, (old, turned) in enumerate(zip(order, flip, strict=True)):

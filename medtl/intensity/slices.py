@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from medtl.errors import InputError
-from medtl.intensity.geometry import on_grid, resize
+from medtl.intensity.geometry import as_axial, on_grid, resize
 from medtl.intensity.values import padding_of
 from medtl.scans.scan import Scan
 
@@ -45,17 +45,23 @@ def neighbouring_slices(scan: Scan, most: int = 16, n: int = 3) -> Scan:
 
 
 def project(scan: Scan) -> Scan:
-    """Maximum-intensity projections from three sides instead of slices: along slices, rows and columns.
+    """Maximum-intensity projections from three sides instead of slices: axial, coronal and sagittal.
+
+    They lie as `orient` leaves such slices, across whichever axis the scan's own were cut: the head (axially, the
+    front) is up, and the patient's left (sagittally, the back) on the right. Where the file does not know its place in
+    the patient, they are those along slices, rows and columns, as these lie.
 
     All three have pixels of one size in mm and lie in the middle of one square, whose side is the scan's largest number
-    of voxels and its longest extent. They are turned with the head up where the affine tells. Around them lies the
-    scan's smallest value or its padding. Where a spacing is unknown, voxels count as cubes. The three have no common
-    place in the patient, so the affine is None. A picture stays itself.
+    of voxels and its longest extent. Around them lies the scan's smallest value or its padding. Where a spacing is
+    unknown, voxels count as cubes. The three have no common place in the patient, so the affine is None. A picture
+    stays itself.
 
     What is brightest wins: bone in CT, scalp and fat in T1 MR, contrast medium in angiography, where this comes from.
     """
     if len(scan.pixels) == 1:
         return scan
+    axial = as_axial(scan)
+    scan = axial or scan
     pixels, outside = _seen_from_outside(scan)
     known = all(side > 0 for side in scan.spacing)  # false where one is nan
     voxel = np.array(scan.spacing if known else (1.0, 1.0, 1.0))
@@ -66,7 +72,7 @@ def project(scan: Scan) -> Scan:
     squares = []
     for along in range(3):
         flat = pixels.max(axis=along)
-        if along > 0 and _runs_to_the_head(scan):
+        if along > 0 and axial is not None:  # slices run to the head
             flat = flat[::-1]
         flat = np.where(np.isinf(flat), outside, flat).astype(np.float32)
         height, width = np.delete(lengths, along)
@@ -97,11 +103,3 @@ def _seen_from_outside(scan: Scan) -> tuple[np.ndarray, float]:
     if empty is None:
         return scan.pixels, float(scan.pixels.min())
     return np.where(empty, -np.inf, scan.pixels), float(scan.header["padding"][0])
-
-
-def _runs_to_the_head(scan: Scan) -> bool:
-    """Whether the slices are axial and the last one is the uppermost, as `orient` leaves them."""
-    if scan.affine is None:
-        return False
-    along = np.asarray(scan.affine, dtype=np.float64)[:3, 0]
-    return bool(np.argmax(np.abs(along)) == 2 and along[2] > 0)

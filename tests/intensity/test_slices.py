@@ -65,7 +65,7 @@ def test_an_even_number_of_neighbours_has_no_middle(n: int) -> None:
 
 
 def test_projections_of_cubes_are_the_largest_values_along_each_axis() -> None:
-    scan = a_scan(8, 8, 8, spacing=(1.5, 1.5, 1.5))
+    scan = a_scan(8, 8, 8, spacing=(1.5, 1.5, 1.5), affine=np.zeros((4, 4)))  # an affine that tells nothing
     found = project(scan)
     np.testing.assert_array_equal(found.pixels, np.stack([scan.pixels.max(axis=axis) for axis in range(3)]))
     assert found.affine is None and found.spacing[1:] == (1.5, 1.5)
@@ -99,6 +99,45 @@ def test_the_head_is_up(shared_data) -> None:
         upright = scan.pixels.max(axis=along)[::-1].max(axis=1)
         rows = np.flatnonzero(each.max(axis=1) > scan.pixels.min())[: len(upright)]
         assert np.corrcoef(each.max(axis=1)[rows], upright[: len(rows)])[0, 1] > 0.99
+
+
+#: The world axis (right, front, head) of each array axis, and which way it runs.
+CUTS = {
+    "axial": [(2, 1), (1, -1), (0, -1)],
+    "coronal": [(1, -1), (2, -1), (0, -1)],
+    "sagittal": [(0, -1), (2, -1), (1, -1)],
+}
+
+
+def cut(axial: np.ndarray, axes: list[tuple[int, int]]) -> Scan:
+    """What runs to the head, the back and the left, as a file has it that is cut along other axes; cubes of 2 mm."""
+    place = {2: 0, 1: 1, 0: 2}  # of a world axis in `axial`
+    turned = [new for new, (world, way) in enumerate(axes) if way != (1 if world == 2 else -1)]
+    affine = np.eye(4)
+    affine[:3, :3] = 0
+    for new, (world, way) in enumerate(axes):
+        affine[world, new] = 2.0 * way
+    return Scan(np.flip(axial.transpose([place[world] for world, _ in axes]), turned), affine, spacing=(2.0,) * 3)
+
+
+@pytest.mark.parametrize("name", CUTS)
+@pytest.mark.parametrize("flipped", [(), (0,), (1, 2)])
+def test_however_a_volume_is_cut_the_three_views_are_the_same_and_the_head_is_up(name: str, flipped: tuple) -> None:
+    axial = RANDOM.normal(size=(10, 14, 12)).astype(np.float32)
+    axes = [(world, -way if axis in flipped else way) for axis, (world, way) in enumerate(CUTS[name])]
+    found = project(cut(axial, axes)).pixels
+    np.testing.assert_array_equal(found, project(cut(axial, CUTS["axial"])).pixels)
+    np.testing.assert_array_equal(found[0][:, 1:13], axial.max(axis=0))  # front up, left on the right
+    np.testing.assert_array_equal(found[1][2:12, 1:13], axial.max(axis=1)[::-1])  # head up, left on the right
+    np.testing.assert_array_equal(found[2][2:12], axial.max(axis=2)[::-1])  # head up, back on the right
+
+
+@pytest.mark.parametrize("name", ["coronal", "sagittal"])
+def test_coronal_and_sagittal_brains_are_projected_as_axial_ones(shared_data, name: str) -> None:
+    axial = orient(read_scan([min((shared_data / "brain-mr").glob("*.nii.gz"))]))
+    other = orient(cut(axial.pixels, CUTS[name]))
+    as_cut = orient(cut(axial.pixels, CUTS["axial"]))
+    np.testing.assert_array_equal(project(other).pixels, project(as_cut).pixels)
 
 
 def test_padding_hides_nothing_and_stays_padding() -> None:
