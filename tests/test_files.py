@@ -19,6 +19,16 @@ def test_a_place_that_cannot_be_a_file(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
+def test_two_writers_of_one_place_do_not_meet(tmp_path: Path) -> None:
+    """Threads, or processes of two containers, whose numbers are alike, on one shared disk."""
+    with atomic_write(tmp_path / "out") as one:
+        one.write_text("whole")
+        with pytest.raises(RuntimeError), atomic_write(tmp_path / "out") as other:
+            other.write_text("half")
+            raise RuntimeError
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("out", "whole")]
+
+
 def test_what_fails_leaves_what_was(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("old")
     with pytest.raises(RuntimeError), atomic_write(tmp_path / "out") as part:

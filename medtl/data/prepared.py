@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,9 +15,6 @@ from medtl.scans.read import how_to_read, read
 if TYPE_CHECKING:
     from medtl.intensity import Recipe
     from medtl.scans import Row
-
-#: Copies of one file have one entry, and `atomic_write` tells processes apart, not threads.
-_writing = tuple(threading.Lock() for _ in range(64))
 
 
 class Prepared(NamedTuple):
@@ -61,7 +57,7 @@ def prepare(row: Row, recipe: Recipe, digest: str, folder: Path) -> Prepared:
         return Prepared("", reason=str(error))
     except OSError as error:
         return Prepared("", reason=f"the file cannot be read ({error.strerror}): see whether its disk is well")
-    _store(path, pixels, known)
+    cache.store(path, pixels, to_json(known))
     return Prepared(str(path), len(pixels), known, written=True)
 
 
@@ -81,13 +77,8 @@ def remake(row: Row, recipe: Recipe, path: Path) -> np.ndarray:
         raise InputError(
             f"scan {row.scan_id} was lost from the cache while in use and cannot be prepared again: {why.rstrip('.')}"
         ) from error
-    _store(path, pixels, print_of(scan))
+    cache.store(path, pixels, to_json(print_of(scan)))
     return pixels
-
-
-def _store(path: Path, pixels: np.ndarray, known: Print) -> None:
-    with _writing[hash(path) % len(_writing)]:
-        cache.store(path, pixels, to_json(known))
 
 
 def _print(told: str) -> Print | None:
