@@ -81,6 +81,14 @@ class Familiarity:
         return cls(_array(state["mean"]), axes, _array(state["scale"]), within, beside, cut)
 
 
+def looked_at(n: int, seed: int = 0) -> np.ndarray:
+    """Which of `n` training scans `fit_familiarity` looks at: (M,) rows, all of them or 2000 drawn from the seed.
+
+    Those of the others need not be computed.
+    """
+    return np.arange(n) if n <= _MOST else np.sort(np.random.default_rng(seed).choice(n, _MOST, replace=False))
+
+
 def fit_familiarity(train_features: ArrayLike, dimensions: int = DIMENSIONS, seed: int = 0) -> Familiarity:
     """Learn what is familiar from the scans that the model was trained on.
 
@@ -93,8 +101,7 @@ def fit_familiarity(train_features: ArrayLike, dimensions: int = DIMENSIONS, see
         Cut at the 99th percentile of these scans; `cut_at` moves it to scans that the model has not seen.
     """
     features = np.asarray(train_features, float)
-    if len(features) > _MOST:
-        features = features[np.random.default_rng(seed).choice(len(features), _MOST, replace=False)]
+    features = features[looked_at(len(features), seed)]
     mean = features.mean(axis=0)
     _, size, axes = np.linalg.svd(features - mean, full_matrices=False)
     kept = max(1, min(dimensions, len(features) // 4, int((size > 1e-6 * max(size[0], 1e-12)).sum())))

@@ -11,6 +11,7 @@ import pandas as pd
 
 from medtl.data import Cohort
 from medtl.intensity.fingerprint import Fingerprint, Prints
+from medtl.models import Classifier
 from medtl.progress import warn
 from medtl.runs.layout import pseudonyms
 from medtl.runs.predict import outputs
@@ -19,7 +20,7 @@ from medtl.training.adaptation import Adapted
 from medtl.training.config import Config
 from medtl.training.few_labels import FineTuned
 from medtl.training.roles import prior_of
-from medtl.trust import Trust, fit_familiarity, fit_trust
+from medtl.trust import Trust, fit_familiarity, fit_trust, looked_at
 from medtl.verbs._training import CHECKPOINTS, Cohorts, labelled_rows
 
 #: Labelled scans from which on a calibrate split of its own serves better than cross-validation.
@@ -55,12 +56,13 @@ def write_adapted(
     for name, model in adapted.models.items():
         at_source = adapted.at_source[name]
         logits, features = outputs(at_source, held_out)
+        here = outputs(model, target)[1]
         trust[name] = fit_trust(
             logits,
             held_out.label,
             held_out.patient,
-            np.concatenate([features, outputs(model, target)[1]]),
-            np.concatenate([outputs(at_source, source)[1], outputs(model, target)[1]]),
+            np.concatenate([features, here]),
+            train_features(at_source, source, here),
             task,
             sites=held_out.site_names,
         )
@@ -98,6 +100,17 @@ def write_adapted(
     )
     shutil.rmtree(folder / CHECKPOINTS)
     return run
+
+
+def train_features(at_source: Classifier, source: Cohort, target_features: np.ndarray) -> np.ndarray:
+    """What familiarity is fitted on: (M, F) of source scans, then of the target's.
+
+    Only what `fit_familiarity` looks at, so that a large source costs neither its time nor its memory.
+    """
+    rows = looked_at(len(source) + len(target_features))
+    ours, theirs = rows[rows < len(source)], rows[rows >= len(source)] - len(source)
+    at_home = [outputs(at_source, source.select(ours))[1]] if len(ours) else []
+    return np.concatenate([*at_home, target_features[theirs]])
 
 
 def task_of(cohort: Cohort) -> str:
