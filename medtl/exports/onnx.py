@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4  # of a probability and of a slice's weight, ONNX Runtime against PyTorch
 REAL_SCANS = 100  # so many of a cohort are compared
-_FACTS = ("method", "backbone", "decision", "trained_on", "unit", "provenance")  # of run.json, in medtl.json too
+_FACTS = ("method", "harmonise", "backbone", "decision", "trained_on", "unit", "provenance")  # run.json's, kept too
 BAGS = (1, 2, 5, 17)  # the sizes of the synthetic bags that are compared
 
 

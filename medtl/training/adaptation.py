@@ -6,7 +6,7 @@ import copy
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from medtl.runs.predict import outputs
 from medtl.training.batch_statistics import fixed_if_cut, with_statistics_of
 from medtl.training.config import Config
 from medtl.training.loop import fit
-from medtl.training.mixes import MIXES, mixes_for
+from medtl.training.mixes import mixes_for, name_with
 from medtl.training.roles import expect_prior_of, labelled_role, prior_of, unlabelled_role
 from medtl.trust import expected_loss
 
@@ -251,7 +251,7 @@ def adapt_cohorts(
         models["adapted"] = with_statistics_of(at_source["adapted"], target)
     for model in {id(model): model for model in [*at_source.values(), *models.values()]}.values():
         expect_prior_of(model, source, config.balance)
-    decision = decide(models, at_source, witness, held_out, target)
+    decision = decide(models, at_source, witness, held_out, target, config.harmonise)
     features = _embeddings(models, at_source, held_out, target)
     return Adapted(models, at_source, log, decision, prior_of(source, config.balance), features, seconds)
 
@@ -261,10 +261,8 @@ def adapt_phase(config: Config) -> str:
 
     `--method source-only` with something that acts on batches is a training too: source-only goes on with it.
     """
-    mixed = [name for name in config.harmonise if name in MIXES]
-    if mixed:
-        return f"{config.method} with {' and '.join(mixed)}"
-    return "" if config.method == "source-only" else config.method
+    name = name_with(config.method, config.harmonise)
+    return "" if name == "source-only" else name
 
 
 def decide(
@@ -273,6 +271,7 @@ def decide(
     witness: Classifier,
     held_out: Cohort,
     target: Cohort,
+    harmonise: Sequence[str] = (),
 ) -> Decision:
     """Hand over the adapted model, or fall back to source-only, by what is visible without target labels.
 
@@ -290,9 +289,9 @@ def decide(
     }
     lost = expected_loss(signals["agreement_source"], signals["agreement_target"], signals["source_auroc"])
     if "adapted" not in models:
-        return Decision(
-            "source-only", "no method was asked for", f"Handed over: source-only. {lost.sentence}", lost.warn, signals
-        )
+        alike = f", on scans harmonised by {' and '.join(harmonise)}" if harmonise else ""
+        sentence = f"Handed over: source-only{alike}. {lost.sentence}"
+        return Decision("source-only", f"no method was asked for{alike}", sentence, lost.warn, signals)
     signals |= {
         "adapted_source_auroc": _auroc(home["adapted"], held_out),
         "adapted_information": _information(here["adapted"], target),

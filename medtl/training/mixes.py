@@ -65,6 +65,12 @@ HARMONISERS: Mapping[str, str] = MappingProxyType(
 )
 
 
+def name_with(method: str, harmonise: Sequence[str]) -> str:
+    """What a training of this method with those of `harmonise` that act on batches is called: "dann with fda"."""
+    mixed = [name for name in harmonise if name in MIXES]
+    return f"{method} with {' and '.join(mixed)}" if mixed else method
+
+
 def mixes_for(harmonise: Sequence[str]) -> tuple[Mix, ...]:
     """New mixes, for one training, of those in the config's `harmonise` that act on batches, in its order."""
     return tuple(MIXES[name]() for name in harmonise if name in MIXES)

@@ -71,6 +71,7 @@ def write_adapted(
         folder,
         facts={
             "method": config.method,
+            "harmonise": list(config.harmonise),
             "task": task,
             "classes": list(source.classes),
             "seed": config.seed,

@@ -240,9 +240,11 @@ def _shown(run: Run, which: str) -> str:
 
 
 def _note(run: Run, which: str) -> str:
-    name = _shown(run, which)
+    from medtl.training.mixes import name_with
+
     method = str(run.facts.get("method", ""))
-    return method if name == "adapted" and method else ""
+    adapted = _shown(run, which) == "adapted" and method
+    return name_with(method, run.facts.get("harmonise") or ()) if adapted else ""
 
 
 def _title(scans: Labelled) -> str:
@@ -300,7 +302,8 @@ def _log(run: Run) -> Any:
 
 
 def _provenance(run: Run, chosen: Manifest) -> dict[str, Any]:
-    about = {key: run.facts[key] for key in ("medtl", "method", "backbone", "seed", "created") if key in run.facts}
+    told = ("medtl", "method", "harmonise", "backbone", "seed", "created")
+    about = {key: run.facts[key] for key in told if key in run.facts}
     return {**about, **(run.facts.get("provenance") or {}), "evaluated_on": chosen.digest()}
 
 

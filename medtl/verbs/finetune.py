@@ -53,18 +53,24 @@ def finetune(
 
     from medtl.cluster import work_on
     from medtl.data import Cohort
+    from medtl.errors import InputError
     from medtl.progress import say, warn
     from medtl.runs.run import Run
     from medtl.scans import check_leaks
     from medtl.training.adaptation import new_classifier
     from medtl.training.config import load_config
     from medtl.training.few_labels import draw_shots, finetune_classifier
+    from medtl.training.mixes import MIXES
     from medtl.verbs import _training as shared
     from medtl.verbs._cohorts import manifest_of
     from medtl.verbs._recipe import as_started, recipe_of
     from medtl.verbs._writing import write_finetuned
 
     told = load_config(config, strategy=strategy, backbone=backbone, recipe=recipe, seed=seed, device=device)
+    if mixes := [name for name in told.harmonise if name in MIXES]:
+        raise InputError(
+            f"harmonise: {mixes[0]} brings a source and a target together, for `medtl adapt`: leave it out"
+        )
     folder = shared.folder_for(out, resume, force, run)
     start = Run.load(run) if run is not None else None
     with work_on(cluster):

@@ -76,7 +76,12 @@ NOISE = np.random.default_rng(1).normal(0, 1, 400)
 
 
 def decision(
-    monkeypatch: pytest.MonkeyPatch, *, adapted_home: Any = None, adapted_here: Any = None, **scores: Any
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    adapted_home: Any = None,
+    adapted_here: Any = None,
+    harmonise: tuple[str, ...] = (),
+    **scores: Any,
 ) -> Any:
     """decide() for models that give these log odds at the source ("home") and at the target ("here")."""
     given = {
@@ -96,7 +101,7 @@ def decision(
     names = ["source-only"] + ["adapted"] * (adapted_home is not None)
     models: Any = {name: name for name in names}
     witness: Any = "witness"
-    return decide(models, models, witness, cohorts["home"], cohorts["here"])
+    return decide(models, models, witness, cohorts["home"], cohorts["here"], harmonise)
 
 
 def test_the_adapted_model_is_handed_over_where_nothing_speaks_against_it(monkeypatch) -> None:
@@ -141,6 +146,9 @@ def test_without_a_method_there_is_nothing_to_decide(monkeypatch) -> None:
     found = decision(monkeypatch)
     assert (found.handed_over, found.why) == ("source-only", "no method was asked for")
     assert "adapted_information" not in found.signals
+    alike = decision(monkeypatch, harmonise=("histogram",))
+    assert alike.why == "no method was asked for, on scans harmonised by histogram"
+    assert alike.sentence.startswith("Handed over: source-only, on scans harmonised by histogram. ")
 
 
 # ---- which epoch is kept -----------------------------------------------------------------------------------------

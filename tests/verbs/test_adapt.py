@@ -109,6 +109,7 @@ def test_the_run_is_whole(run: Run) -> None:
         "log.csv", "metrics.json", "features.npz",
     }  # fmt: skip
     assert (run.classes, run.task, run.facts["method"], run.facts["seed"]) == (["no", "yes"], "binary", "dann", 0)
+    assert run.facts["harmonise"] == []
     assert run.facts["sites"] == {"source": ["here"], "target": ["there"]}
     assert run.config["adapt"]["steps"] == 4 and run.config["weights"] == "(path)"
     assert set(run.decision) == {"handed_over", "why", "sentence", "warn", "signals"}
@@ -152,6 +153,13 @@ def test_source_only_has_one_model(place: Path, tmp_path: Path) -> None:
     run = start(place, tmp_path / "run", method="source-only")
     assert run.names == ["model"] and run.decision["handed_over"] == "source-only"
     assert list(pd.read_csv(run.path / "log.csv").phase.unique()) == ["source-only", "witness"]
+
+
+def test_source_only_with_fda_has_two_and_says_so(place: Path, tmp_path: Path) -> None:
+    run = start(
+        place, tmp_path / "run", method="source-only", config=two_sites.config(place, "fda.yaml", harmonise="fda")
+    )
+    assert len(run.names) == 2 and (run.facts["method"], run.facts["harmonise"]) == ("source-only", ["fda"])
 
 
 def test_candidates_are_tried_and_one_is_kept(place: Path, tmp_path: Path) -> None:

@@ -139,6 +139,12 @@ def knows(run: Run, patients: list[str]) -> Run:
     return Run(run.path, {**run.facts, "patients": patients}, run.config, run.recipe, run._trust)
 
 
+def test_an_adapted_model_is_called_what_made_it(run: Run, on: Manifest, tmp_path: Path) -> None:
+    facts = {**run.facts, "method": "source-only", "harmonise": ["histogram", "fda"]}
+    evaluate(Run(run.path, facts, run.config, run.recipe, run._trust), on, tmp_path / "out")
+    assert "source-only with fda" in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_patients_whose_labels_the_run_has_seen_are_no_test(run: Run, on: Manifest, tmp_path: Path) -> None:
     seen = knows(run, ["P-00000000", "P-00000001", "P-eeeeeeee"])
     with pytest.raises(InputError, match="P-00000000, P-00000001"):

@@ -206,6 +206,13 @@ def test_what_to_start_from_is_no_run(place: Path, tmp_path: Path, capsys) -> No
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("name", ["fda", "mixstyle"])
+def test_what_needs_a_source_and_a_target_is_not_passed_over(place: Path, tmp_path: Path, capsys, name: str) -> None:
+    config = two_sites.config(place, "mixed.yaml", harmonise=[name])
+    assert f"harmonise: {name} brings" in refused(place, tmp_path / "run", capsys, config=config)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("name", ["finetune.pt", "model.safetensors"])
 def test_a_full_disk(trained: Run, place: Path, tmp_path: Path, capsys, monkeypatch, name: str) -> None:
     replace = Path.replace
