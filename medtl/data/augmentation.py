@@ -6,6 +6,7 @@ tenth of the training step. These do the same arithmetic for the batch at once, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +18,9 @@ DRAWN = (
     "rotation", "scale", "flip", "shift_x", "shift_y", "gamma", "contrast", "brightness", "noise",
     "flip_vertical", "blurred", "sigma",
 )  # fmt: skip
+#: Instances that are worked on at once, or as many as there are scans, as in the backbone: on the way a view needs
+#: some five times the memory of its pixels, and a batch of volumes is large.
+TOGETHER = 64
 #: Of a Gaussian, in standard deviations: as far as MONAI's GaussianFilter.
 _REACH = 4.0
 
@@ -74,20 +78,31 @@ class Augmentation:
         uniform = torch.rand(len(DRAWN), scans, generator=generator)
         if bag is not None:
             uniform = uniform[:, bag.cpu()]
-        drawn = dict(zip(DRAWN, uniform, strict=True))
+        noise = _noise(pixels, generator) if self.noise else None
+        places = torch.rand(2, self.holes, len(pixels), generator=generator)
+        reach = self._reach(dict(zip(DRAWN, uniform, strict=True)))
+        views = torch.empty_like(pixels)
+        for start in range(0, len(pixels), max(TOGETHER, scans)):
+            here = slice(start, start + max(TOGETHER, scans))
+            drawn = dict(zip(DRAWN, uniform[:, here], strict=True))
+            views[here] = self._view(pixels[here], drawn, reach, None if noise is None else noise(here))
+            if self.holes:
+                views[here] = self._with_holes(views[here], places[:, :, here])
+        return views
 
+    def _view(self, pixels: Tensor, drawn: dict[str, Tensor], reach: int, noise: Tensor | None) -> Tensor:
+        """All but the holes, of some instances."""
         light = self._moved(pixels + 1, drawn)  # from here on black is 0 and white 2
-        light = self._blurred(light, drawn)
+        light = self._blurred(light, drawn, reach)
         exponent = (1 + self.gamma) ** _either_way(drawn["gamma"])
         gain = 1 + self.contrast * _either_way(drawn["contrast"])
         offset = self.brightness * _either_way(drawn["brightness"])
         on_device = torch.stack([exponent, 2 * gain, offset - gain, self.noise * drawn["noise"]]).to(pixels.device)
         exponent, gain, offset, level = on_device[:, :, None, None, None]
         view = light.mul_(0.5).clamp_(1e-6, 1).pow_(exponent).mul_(gain).add_(offset)
-        if self.noise:
-            view.addcmul_(level, _noise(view, generator))
-        view = view.clamp_(-1, 1)
-        return self._with_holes(view, generator) if self.holes else view
+        if noise is not None:
+            view.addcmul_(level, noise)
+        return view.clamp_(-1, 1)
 
     def _moved(self, light: Tensor, drawn: dict[str, Tensor]) -> Tensor:
         """Turned, scaled, shifted and mirrored; what comes in from outside is 0."""
@@ -104,21 +119,28 @@ class Augmentation:
         grid = F.affine_grid(theta, list(light.shape), align_corners=False)
         return F.grid_sample(light, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
-    def _blurred(self, light: Tensor, drawn: dict[str, Tensor]) -> Tensor:
+    def _blurred(self, light: Tensor, drawn: dict[str, Tensor], reach: int) -> Tensor:
         """Some of the instances blurred, each with its own sigma; what is outside is 0."""
-        chosen = torch.nonzero(drawn["blurred"] < self.blur)[:, 0]
-        if not len(chosen):
-            return light
-        sigma = self.blur_sigma * (1 + drawn["sigma"][chosen]) / 2
-        here = chosen.to(light.device)
-        light[here] = gaussian_blur(light[here], sigma)
+        chosen, sigma = self._sigma(drawn)
+        if len(chosen):
+            here = chosen.to(light.device)
+            light[here] = gaussian_blur(light[here], sigma, reach)
         return light
 
-    def _with_holes(self, view: Tensor, generator: torch.Generator) -> Tensor:
-        """`holes` squares of each instance, wholly inside it, in mid grey."""
+    def _sigma(self, drawn: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Which instances are blurred, and how far each."""
+        chosen = torch.nonzero(drawn["blurred"] < self.blur)[:, 0]
+        return chosen, self.blur_sigma * (1 + drawn["sigma"][chosen]) / 2
+
+    def _reach(self, drawn: dict[str, Tensor]) -> int:
+        """Of the widest blur of the batch, so that a view does not depend on what is worked on together."""
+        sigma = self._sigma(drawn)[1]
+        return reach_of(sigma) if len(sigma) else 0
+
+    def _with_holes(self, view: Tensor, places: Tensor) -> Tensor:
+        """`holes` squares of each instance, wholly inside it, in mid grey; `places` (2, holes, n) in [0, 1)."""
         height, width = view.shape[-2:]
         sides = [max(1, round(self.hole * side)) for side in (height, width)]
-        places = torch.rand(2, self.holes, len(view), generator=generator)
         for hole in range(self.holes):
             inside = [
                 _inside((places[axis, hole] * (side - length + 1)).long(), length, side).to(view.device)
@@ -128,14 +150,20 @@ class Augmentation:
         return view
 
 
-def gaussian_blur(pixels: Tensor, sigma: Tensor) -> Tensor:
+def reach_of(sigma: Tensor) -> int:
+    """Pixels either way that the widest of these Gaussians (n,) is cut at."""
+    return int(_REACH * float(sigma.max()) + 0.5)
+
+
+def gaussian_blur(pixels: Tensor, sigma: Tensor, reach: int | None = None) -> Tensor:
     """Each instance blurred with its own Gaussian, integrated over each pixel; 0 outside.
 
     Args:
         pixels: (n, C, H, W).
         sigma: (n,) standard deviations in pixels, on the CPU.
+        reach: pixels either way; by default those of the widest.
     """
-    reach = int(_REACH * float(sigma.max()) + 0.5)
+    reach = reach_of(sigma) if reach is None else reach
     steps = torch.arange(-reach, reach + 1)
     scaled = (2**-0.5) / sigma[:, None]
     weights = (0.5 * (torch.erf(scaled * (steps + 0.5)) - torch.erf(scaled * (steps - 0.5)))).to(pixels)
@@ -147,8 +175,8 @@ def gaussian_blur(pixels: Tensor, sigma: Tensor) -> Tensor:
     return together.reshape(pixels.shape)
 
 
-def _noise(like: Tensor, generator: torch.Generator) -> Tensor:
-    """Gaussian noise in the shape of (n, C, H, W): cut from a pool, at a place of its own for each instance.
+def _noise(like: Tensor, generator: torch.Generator) -> Callable[[slice], Tensor]:
+    """Gaussian noise for some of (n, C, H, W): cut from a pool, at a place of its own for each instance.
 
     The pool is as long as two instances. All numbers are drawn on the CPU, so that a GPU gives the same views, and
     drawing each number of 128 colour pictures of 224 x 224 there would take longer than a GPU's training step.
@@ -156,8 +184,9 @@ def _noise(like: Tensor, generator: torch.Generator) -> Tensor:
     length = like[0].numel()
     pool = torch.randn(2 * length, generator=generator)
     spread = torch.arange(len(like)) + torch.rand(len(like), generator=generator)  # no two of them in one place
-    starts = (spread * (length / len(like))).long()
-    return pool.to(like).unfold(0, length, 1)[starts.to(like.device)].view(len(like), *like.shape[1:])
+    starts = (spread * (length / len(like))).long().to(like.device)
+    pieces = pool.to(like).unfold(0, length, 1)
+    return lambda here: pieces[starts[here]].view(-1, *like.shape[1:])
 
 
 def _either_way(uniform: Tensor) -> Tensor:

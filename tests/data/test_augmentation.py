@@ -12,6 +12,7 @@ from monai.transforms import AdjustContrast, Affine, Flip, GaussianSmooth, RandC
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import affine
 
+from medtl.data import augmentation as module
 from medtl.data.augmentation import DRAWN, Augmentation, gaussian_blur
 
 NONE = Augmentation(rotation=0, scale=0, translation=0, flip=0, contrast=0, brightness=0, gamma=0, noise=0, blur=0)
@@ -45,6 +46,30 @@ def test_same_seed_same_views(pixels):
     view = Augmentation()
     assert torch.equal(view(pixels, generator(1)), view(pixels, generator(1)))
     assert not torch.equal(view(pixels, generator(1)), view(pixels, generator(2)))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_slices_are_worked_on_some_at_a_time_with_the_same_views_to_the_last_bit(pixels, monkeypatch, channels):
+    volumes = pixels.repeat_interleave(50, 0).repeat(1, channels, 1, 1).contiguous(memory_format=torch.channels_last)
+    bag = torch.arange(3).repeat_interleave(50)
+    augmentation = Augmentation(blur=0.5, holes=2)
+    largest = []
+    moved = Augmentation._moved
+
+    def watched(self, light, drawn):
+        largest.append(len(light))
+        return moved(self, light, drawn)
+
+    monkeypatch.setattr(Augmentation, "_moved", watched)
+    for seed in range(3):
+        parts = augmentation(volumes, generator(seed), bag)
+        with monkeypatch.context() as whole:
+            whole.setattr(module, "TOGETHER", 1000)
+            assert torch.equal(parts, augmentation(volumes, generator(seed), bag))
+        assert largest == [64, 64, 22, 150]
+        largest.clear()
+    augmentation(volumes, generator())
+    assert largest == [150]  # pictures are a batch as large as the user chose
 
 
 def test_views_stay_in_range_and_differ_from_scan_to_scan(pixels):
