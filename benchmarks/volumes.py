@@ -47,7 +47,6 @@ from medtl.runs.predict import outputs
 from medtl.scans import Manifest
 from medtl.training import Plan, Role, fit
 from medtl.training.adaptation import new_classifier
-from medtl.training.batch_statistics import fixed_if_cut
 from medtl.training.config import Config
 
 DATA = Path(__file__).resolve().parent.parent.parent / "shared" / "data" / "brain-mr"
@@ -205,7 +204,6 @@ def trained(way: Way, cohort: Cohort | Cubes, setting: Setting, seed: int) -> Cl
     else:
         config = Config(pooling=way.pooling, seed=seed)
         classifier = new_classifier(config, 2, cohort.recipe.channels, seed)
-        classifier = fixed_if_cut(classifier, cohort, setting.batch)
     plan = setting.plan(way)
     role = Role(cohort, Deal(cohort.label, plan.batch, seed))
     method = METHODS["source-only"](classifier)

@@ -20,8 +20,8 @@ class Classifier(nn.Module):
     A linear shortcut from the features to the logits is zero until a few labels fit it (medtl.finetuning.probe).
 
     More than 64 slices go through the backbone chunk by chunk (`medtl.models.chunks`): memory does not grow with
-    their number. In training the batch statistics of the backbone are fixed while that is so: set them before with
-    `medtl.training.batch_statistics.with_statistics_of`.
+    their number. In training the batch statistics of the backbone are fixed while that is so; see
+    `medtl.training.batch_statistics.for_site` for what that means when a model is handed over.
 
     Args:
         backbone: gives (instances, F) for pixels (instances, C, H, W), and knows its F as `num_features`.

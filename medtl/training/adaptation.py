@@ -20,7 +20,7 @@ from medtl.measures import auroc, information, rank_agreement
 from medtl.methods import METHODS, Method
 from medtl.models import Classifier, create_backbone
 from medtl.runs.predict import outputs
-from medtl.training.batch_statistics import fixed_if_cut, with_statistics_of
+from medtl.training.batch_statistics import for_site
 from medtl.training.config import Config
 from medtl.training.loop import fit
 from medtl.training.mixes import mixes_for, name_with
@@ -60,7 +60,7 @@ class Adapted:
     """What adaptation made.
 
     Attributes:
-        models: "source-only", and "adapted" with the target's batch statistics.
+        models: "source-only", and "adapted" as it is to work at the target (see `for_site`).
         at_source: the same models as they judge source scans, with the running statistics of their training.
         log: rows of the training log.
         decision: which model is handed over.
@@ -112,7 +112,6 @@ def train_source_only(
 ) -> tuple[Classifier, list[dict[str, Any]]]:
     """Train on the source's labels alone, each class and site dealt as often as the others."""
     classifier = new_classifier(config, len(source.classes), source.recipe.channels, seed)
-    classifier = fixed_if_cut(classifier, source, config.source.batch)
     method = METHODS["source-only"](classifier)
     some_source = _some(held_out)
 
@@ -174,7 +173,7 @@ def adapt_classifier(
 
     def look(epoch: int, method: Method) -> dict[str, float]:
         predictor = method.predictor().eval()
-        here = with_statistics_of(predictor, some_target)
+        here = for_site(predictor, some_target, plan.batch)
         score = _information(outputs(here, some_target)[0], target)
         source_auroc = _auroc(outputs(predictor, some_source)[0], some_source)
         forgot = source_auroc < best.get("first_auroc", source_auroc) - MAY_FORGET
@@ -248,7 +247,7 @@ def adapt_cohorts(
             )  # fmt: skip
             candidates.append(timed(phase, found, start))
         at_source["adapted"] = max(candidates, key=lambda each: each[1])[0]
-        models["adapted"] = with_statistics_of(at_source["adapted"], target)
+        models["adapted"] = for_site(at_source["adapted"], target, config.adapt.batch)
     for model in {id(model): model for model in [*at_source.values(), *models.values()]}.values():
         expect_prior_of(model, source, config.balance)
     decision = decide(models, at_source, witness, held_out, target, config.harmonise)

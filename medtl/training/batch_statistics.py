@@ -26,7 +26,7 @@ def with_statistics_of(classifier: Classifier, cohort: Cohort, seed: int = 0) ->
     is to work at one site does better with that site's (measured: docs/benchmarks.md).
 
     Volumes go through in chunks of 64 slices, evenly spread over 64 scans, and the means are taken over chunks: memory
-    does not grow with the number of slices but by their pixels.
+    does not grow with the number of slices but by their pixels. Of a model that was trained on chunks, see `for_site`.
 
     Args:
         classifier: stays as it is.
@@ -55,19 +55,22 @@ def with_statistics_of(classifier: Classifier, cohort: Cohort, seed: int = 0) ->
     return adapted.eval()
 
 
-def fixed_if_cut(classifier: Classifier, cohort: Cohort, batch: int) -> Classifier:
-    """What to train: the classifier with the cohort's batch statistics, where batches are too large for one pass.
+def for_site(classifier: Classifier, cohort: Cohort, batch: int) -> Classifier:
+    """The trained model as it is to work at a site: a copy with that site's batch statistics, or as it was trained.
 
-    Batches of volumes are trained on chunk by chunk, and the backbone's batch statistics are fixed meanwhile
-    (`medtl.models.chunks`). ImageNet's would stay those of photographs, while a model that is handed over has those of
-    scans; so the cohort's own are taken before training begins. Pictures are trained on as they are.
+    Batches of volumes that are too large for one pass are trained on chunk by chunk, with the backbone's batch
+    statistics fixed (`medtl.models.chunks`): to ImageNet's, which its weights go with, not to those of the scans, with
+    which it learns worse. Such a model keeps them: weights that moved under fixed statistics have no others that fit
+    (benchmarks/chunk_statistics.py).
 
     Args:
-        classifier: new; stays as it is.
-        cohort: what is trained on.
-        batch: scans a step.
+        classifier: stays as it is.
+        cohort: the site's scans.
+        batch: scans a step of its training.
     """
-    return with_statistics_of(classifier, cohort) if is_cut(batch * cohort.bag_sizes.mean(), batch) else classifier
+    if is_cut(batch * float(np.mean(cohort.bag_sizes)), batch):
+        return copy.deepcopy(classifier).eval()
+    return with_statistics_of(classifier, cohort)
 
 
 def _batches(scans: int, seed: int) -> Iterator[np.ndarray]:

@@ -18,7 +18,7 @@ from medtl.finetuning.probe import fit_probe, put_into
 from medtl.models import Classifier
 from medtl.runs.predict import outputs
 from medtl.training.adaptation import signature_of, weights_signature
-from medtl.training.batch_statistics import with_statistics_of
+from medtl.training.batch_statistics import for_site
 from medtl.training.config import Config
 from medtl.training.loop import fit
 from medtl.training.roles import expect_prior_of, forget_prior, labelled_role, prior_of
@@ -63,7 +63,7 @@ def finetune_classifier(
         folder: for checkpoints.
     """
     strategy = STRATEGIES[config.strategy]
-    before = with_statistics_of(classifier, everyone)
+    before = for_site(classifier, everyone, config.finetune.batch)
     tuned, held_out, shares = copy.deepcopy(before), None, {}
     if strategy.probes:
         all_logits, all_features = outputs(before, everyone)

@@ -160,13 +160,13 @@ def adapted(monkeypatch, tmp_path, scores: list[float], source: list[float]) -> 
     monkeypatch.setattr(adaptation, "_auroc", lambda logits, cohort: home.pop(0))
     monkeypatch.setattr(adaptation, "outputs", lambda model, cohort: (np.zeros((4, 2), np.float32), None))
     seen: list[dict[str, torch.Tensor]] = []
-    with_statistics_of = adaptation.with_statistics_of
+    for_site = adaptation.for_site
 
-    def spy(classifier: Classifier, cohort: Any) -> Classifier:
+    def spy(classifier: Classifier, cohort: Any, batch: int) -> Classifier:
         seen.append(copy.deepcopy(classifier.state_dict()))
-        return with_statistics_of(classifier, cohort)
+        return for_site(classifier, cohort, batch)
 
-    monkeypatch.setattr(adaptation, "with_statistics_of", spy)
+    monkeypatch.setattr(adaptation, "for_site", spy)
     config = Config.model_validate({"adapt": {"steps": 2 * (len(scores) - 1), "batch": 8}})
     cohorts = pictures(0), pictures(0), pictures(1, labelled=False)
     told = {"fabric": Fabric(accelerator="cpu", devices=1), "folder": tmp_path, "options": {}, "phase": "dann"}

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from medtl.models import Classifier
+from medtl.models import Classifier, chunks
 from medtl.training import batch_statistics
-from medtl.training.batch_statistics import with_statistics_of
+from medtl.training.batch_statistics import for_site, with_statistics_of
 
 
 @dataclass
@@ -22,6 +22,10 @@ class Scans:
 
     def __len__(self) -> int:
         return len(self.bags)
+
+    @property
+    def bag_sizes(self) -> np.ndarray:
+        return np.array([len(bag) for bag in self.bags])
 
     def pixels(self, i: int) -> np.ndarray:
         return self.bags[i]
@@ -124,3 +128,31 @@ def test_too_few_scans_keep_the_statistics() -> None:
     adapted = with_statistics_of(before, scans(15))
     assert all(torch.equal(value, before.state_dict()[name]) for name, value in adapted.state_dict().items())
     assert not adapted.training
+
+
+def test_many_slices_go_through_in_even_chunks() -> None:
+    """The mean over chunks is the mean of all slices; the variance leaves out what differs from chunk to chunk."""
+    seen: list[int] = []
+
+    class Watched(Net):
+        def forward(self, pixels: Tensor) -> Tensor:
+            seen.append(len(pixels))
+            return super().forward(pixels)
+
+    cohort = scans(20, most=50)
+    torch.manual_seed(0)
+    norm = with_statistics_of(Classifier(Watched(), 2, bottleneck=8), cohort).backbone.norm
+    mean, variance = expected(np.concatenate(cohort.bags))
+    assert max(seen) <= chunks.CHUNK < sum(seen) and max(seen) - min(seen) <= 1
+    assert np.allclose(norm.running_mean, mean, rtol=0.02)
+    assert np.allclose(norm.running_var, variance, rtol=0.02)
+
+
+def test_a_model_that_was_trained_on_chunks_keeps_its_statistics() -> None:
+    before, volumes, few_slices = classifier(), scans(20, most=50), scans(20, most=3)
+    cut, whole = for_site(before, volumes, 8), for_site(before, few_slices, 8)
+    state = before.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in cut.state_dict().items())
+    assert not cut.training and before.training
+    expected_state = with_statistics_of(before, few_slices).state_dict()
+    assert all(torch.equal(value, expected_state[name]) for name, value in whole.state_dict().items())
