@@ -8,7 +8,8 @@ Each way is trained on the same people in the same folds from the same seeds and
     16 slices, mean         as many as medtl takes: a batch goes through the backbone in chunks, batch statistics fixed
     neighbours, mean        8 slices, each with the ones before and after it as channels
     projections, mean       three maximum-intensity projections
-    3-D ResNet-10           MONAI's, on cubes of 64 x 64 x 64, from scratch, twice as many steps
+    3-D ResNet-10           MONAI's, on cubes of 64 x 64 x 64, from scratch, twice as many steps; all brains have
+                            one grid, 120 x 120 x 90 voxels, and are stretched from 180 to 240 mm along slices
 
 The AUROC is the share of pairs of people of one fold that are in the right order, so that what differs from fold to
 fold does not count; people are drawn again for its interval, the same ones for both sides of a difference. A row a way,
@@ -156,7 +157,7 @@ class Cubes:
 
     @classmethod
     def of(cls, cohort: Cohort) -> Cubes:
-        """All slices of the cohort's volumes, resized along the third axis as they were along the others."""
+        """All slices of the cohort's volumes, stretched along the slice axis to the same side, whatever they span."""
         side = cohort.recipe.size
         cubes = []
         for i in range(len(cohort)):

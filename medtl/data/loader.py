@@ -16,7 +16,7 @@ Made = TypeVar("Made")
 
 #: Batches that wait for the model: one more than it takes to bridge a slow read.
 AHEAD = 2
-#: Threads that feed a GPU, which is faster than one thread draws random numbers.
+#: Threads that feed a GPU, which is faster than one thread draws random numbers; each makes one of as many batches.
 FEEDING = 4
 
 
@@ -36,22 +36,25 @@ class Loader(Generic[Made]):
         make: makes what a step needs; it runs in other threads, several at a time where `device` is a GPU.
         steps: in which order.
         device: where the model is. On a GPU what is made goes there beside the model's own work (a CUDA stream).
-        ahead: how many steps; 0 makes each when it is asked for, in the caller's thread.
+        ahead: how many steps; by default 2, and 4 where `device` is a GPU. 0 makes each when it is asked for, in the
+            caller's thread.
 
     Attributes:
         waited: seconds that the caller waited so far.
     """
 
     def __init__(
-        self, make: Callable[[int], Made], steps: Iterable[int], device: torch.device, ahead: int = AHEAD
+        self, make: Callable[[int], Made], steps: Iterable[int], device: torch.device, ahead: int | None = None
     ) -> None:
+        threads = FEEDING if device.type == "cuda" else 1
+        ahead = max(AHEAD, threads) if ahead is None else ahead
         self.waited = 0.0
         self._make = make
         self._steps = iter(steps)
         self._device = device
         self._queue: deque[Future[Any]] = deque()
         self._streams = threading.local()
-        self._threads = _one_core_each(FEEDING if device.type == "cuda" else 1) if ahead else None
+        self._threads = _one_core_each(threads) if ahead else None
         for _ in range(ahead):
             self._order()
 

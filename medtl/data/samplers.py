@@ -24,7 +24,8 @@ class Deal:
     With `weights`, a scan is dealt in proportion to its weight within its stratum: in a turn (as many rows as the
     stratum has scans of a weight above 0) the share that it is due, rounded down or up, and over many turns that share
     exactly. A scan of weight 0 is never dealt, and one that is due a row in s turns is dealt within 3 s. To weigh
-    across strata too, leave `strata` all alike.
+    across strata too, leave `strata` all alike. It is there for methods that weigh source scans; what the config's
+    `balance` asks for is dealt without weights.
 
     Args:
         strata: (N,) the stratum of each row; all alike for a plain shuffle.

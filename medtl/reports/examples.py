@@ -82,9 +82,11 @@ def as_shown(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
     return pixels[:3] if in_colour else pixels[:1]
 
 
-def part_of(recipe: Recipe) -> str:
-    """What an instance of a volume is called."""
-    return "projection" if any(step.name == "project" for step in recipe.steps) else "slice"
+def part_of(recipe: Recipe, unit: str = "series") -> str:
+    """What an instance of several is called: those of a study are pictures and slices, one series after the other."""
+    if any(step.name == "project" for step in recipe.steps):
+        return "projection"
+    return "picture" if unit == "study" else "slice"
 
 
 def strip(weights: np.ndarray, instance: int, part: str) -> Markup:

@@ -338,7 +338,7 @@ def _examples(run: Run, which: str, result: ModelResult, scans: Labelled, cohort
                 why=why,
                 instance=looked.instance,
                 weights=looked.weights if len(pixels) > 1 else None,
-                part=part_of(run.recipe),
+                part=part_of(run.recipe, run.unit),
             )
         )
     return tuple(shown)

@@ -71,21 +71,32 @@ def test_order_is_kept_and_the_queue_bounded(steps: int, ahead: int, seed: int) 
     assert made == list(range(steps))
 
 
-def test_the_next_is_made_while_the_caller_works() -> None:
-    """Each takes 0.02 s; ahead, making hides behind the work."""
+@pytest.mark.parametrize("ahead", [0, 2])
+def test_the_next_is_made_while_the_caller_works(ahead: int) -> None:
+    """The caller works until the next is there, which nobody but another thread can make meanwhile."""
+    made = [threading.Event() for _ in range(12)]
+    with Loader(lambda step: made[step].set(), range(12), CPU, ahead) as loader:
+        for step, _ in enumerate(loader):
+            for later in made[step + 1 : step + 1 + ahead]:
+                assert later.wait(60)
+            assert not any(later.is_set() for later in made[step + 1 + ahead :])
 
-    def passed(ahead: int) -> tuple[float, float]:
-        start = time.perf_counter()
-        with Loader(lambda step: time.sleep(0.02), range(12), CPU, ahead) as loader:
-            for _ in loader:
-                time.sleep(0.02)
-        return time.perf_counter() - start, loader.waited
 
-    alone, waited_alone = passed(0)
-    beside, waited_beside = passed(2)
-    assert waited_alone > 12 * 0.019
-    assert beside < alone - 0.1
-    assert waited_beside < waited_alone / 2
+def test_waiting_is_counted_and_the_callers_own_work_is_not() -> None:
+    began, work = time.perf_counter(), 12 * 0.01
+    with Loader(lambda step: time.sleep(0.02), range(12), CPU, 0) as loader:
+        for _ in loader:
+            time.sleep(0.01)
+    passed = time.perf_counter() - began
+    assert 12 * 0.019 < loader.waited < passed - 0.9 * work
+
+
+def test_all_threads_that_feed_a_gpu_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each waits until as many as there are make a batch at the same time."""
+    monkeypatch.setattr(Loader, "_work", lambda self, step: (self._make(step), None))  # as on the CPU
+    together = threading.Barrier(module.FEEDING, timeout=60)
+    with Loader(lambda step: together.wait() * 0 + step, range(2 * module.FEEDING), torch.device("cuda")) as loader:
+        assert list(loader) == list(range(2 * module.FEEDING))
 
 
 @pytest.mark.parametrize("ahead", [0, 2])

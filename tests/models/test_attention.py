@@ -57,7 +57,7 @@ def brains(folder: Path, n: int) -> np.ndarray:
 
 
 def with_lesions(bags: np.ndarray, diseased: np.ndarray, seed: int) -> Volumes:
-    """A round bright lesion of about 5 cm, in the brain of one slice of each diseased volume."""
+    """A large round bright lesion, of about 5 cm, in the brain of one slice of each diseased volume."""
     random = np.random.default_rng(seed)
     bags, where = bags.copy(), np.full(len(bags), -1)
     rows, columns = np.mgrid[:SIZE, :SIZE]

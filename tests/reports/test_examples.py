@@ -57,6 +57,7 @@ def test_a_reader_sees_the_middle_slice_the_first_window_and_colours() -> None:
     assert channels(for_volumes(RECIPES["colour"], "neighbours")) == [3, 4, 5]
     assert channels(RECIPES["ct-head"]) == [0]
     assert part_of(RECIPES["mr"]) == "slice" and part_of(for_volumes(RECIPES["mr"], "projections")) == "projection"
+    assert part_of(RECIPES["radiograph"], "study") == "picture"
 
 
 def test_the_strip_has_a_bar_a_slice_as_high_as_it_matters() -> None:
