@@ -88,7 +88,7 @@ def new_classifier(config: Config, n_classes: int, channels: int, seed: int) -> 
 def signature_of(config: Config, *cohorts: Cohort) -> str:
     """16 hex digits that change with the configuration or the scans."""
     told = config.model_dump(mode="json", exclude={"device", "devices"})
-    scans = [[cohort.recipe.digest, *cohort.scan_id.tolist(), *cohort.label.tolist()] for cohort in cohorts]
+    scans = [[cohort.recipe.digest, *cohort.members, *cohort.label.tolist()] for cohort in cohorts]
     return hashlib.sha256(json.dumps([told, scans], sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -140,8 +140,14 @@ def fit(
         `data_wait`, the share of the epoch's time in which the model waited for data.
 
     Raises:
-        InputError: the checkpoint is of another run, the disk is full, or a loss is not finite.
+        InputError: a device would have fewer than two scans a step (no batch statistics), the checkpoint is of another
+            run, the disk is full, or a loss is not finite.
     """
+    if plan.batch < 2 * fabric.world_size and fabric.world_size > 1:
+        raise InputError(
+            f"batch is {plan.batch} and devices {fabric.world_size}: each device needs two scans a step, so set batch "
+            f"of {phase} to {2 * fabric.world_size} or more, or use fewer devices"
+        )
     keep = {} if keep is None else keep
     trained = _Trained(method, plan, fabric)
     dealer = _Dealer(method, roles, mixes, seed, fabric)

@@ -60,6 +60,7 @@ class Pictures(shifted.Pictures):
 
     def __post_init__(self) -> None:
         self.scan_id = np.array([f"{i:03}" for i in range(len(self.stack))])
+        self.members = [[each] for each in self.scan_id]
         self.bag_sizes = np.ones(len(self.stack), int)
         self.recipe = type("Recipe", (), {"digest": "d", "channels": 1, "flip": False, "name": "drawn"})()
 
@@ -303,4 +304,7 @@ def test_the_signature_changes_with_the_config_and_the_scans_and_not_with_the_ma
     assert signature == signature_of(Config(device="cuda", devices=2), pictures(0))
     turned = Pictures(one.stack, 1 - one.label, one.site)
     changed = [signature_of(Config(seed=1), one), signature_of(Config(), other), signature_of(Config(), turned)]
-    assert len({signature, *changed}) == 4
+    studies = pictures(0)
+    studies.members[5] = [*studies.members[5], "another series"]
+    changed.append(signature_of(Config(), studies))
+    assert len({signature, *changed}) == 5

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import math
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -154,6 +156,13 @@ def test_processes_get_their_shares():
     whole = role.batch(2, 0, CPU).row.tolist()
     shares = [role.batch(2, 0, CPU, rank, world=2).row.tolist() for rank in range(2)]
     assert sorted(shares[0] + shares[1]) == sorted(whole)
+
+
+@pytest.mark.parametrize(("batch", "devices"), [(2, 2), (5, 3), (2, 3)])
+def test_each_process_needs_two_scans_a_step(batch: int, devices: int) -> None:
+    several = SimpleNamespace(world_size=devices)
+    with pytest.raises(InputError, match=f"batch is {batch} and devices {devices}: .* to {2 * devices} or more"):
+        run(shifted.make("source-only"), dataclasses.replace(PLAN, batch=batch), fabric=several)
 
 
 # ---- mixes -------------------------------------------------------------------------------------------------------
