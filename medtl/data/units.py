@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from medtl.scans.manifest import Row
+from medtl.scans.manifest import Manifest, Row
 
 Unit = Literal["series", "study"]
 
@@ -40,6 +40,28 @@ def group_rows(rows: Sequence[Row], unit: Unit) -> tuple[list[list[int]], dict[s
         else:
             units.append(places)
     return units, failed
+
+
+def with_labels(manifest: Manifest, unit: Unit) -> Manifest:
+    """The usable scans whose unit has a label, which then stands in each of its rows; for "series", those labelled.
+
+    So a study keeps its label where just the series that had it turns out to be unreadable. Studies whose series
+    contradict each other keep their labels, for `Cohort` to refuse them.
+    """
+    if unit == "series":
+        return manifest.labelled
+    usable = manifest.usable
+    label = usable.frame.label.tolist()
+    for places in group_rows(list(usable), unit)[0]:
+        common = label_of([label[place] for place in places])
+        for place in places:
+            label[place] = label_of([label[place], common])
+    return Manifest(usable.frame.assign(label=label), usable.files).labelled
+
+
+def counted(unit: Unit) -> str:
+    """What is counted where units are: "scans" or "studies"."""
+    return "studies" if unit == "study" else "scans"
 
 
 def label_of(labels: Sequence[str]) -> str:

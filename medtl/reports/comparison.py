@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from medtl import measures
+from medtl.data.units import Unit, counted
 from medtl.reports.contents import ModelResult
 from medtl.trust import Trust, Verdict, apply_trust, probabilities_of, verdict
 
@@ -45,12 +46,14 @@ class Labelled:
         label: (N,) class numbers, or (N, K) of 0, 1, nan.
         patient, site: (N,) names.
         classes: K names, sorted; of two, the second is the positive one.
+        unit: what each of the N is: "series" or "study".
     """
 
     label: np.ndarray
     patient: np.ndarray
     site: np.ndarray
     classes: tuple[str, ...]
+    unit: Unit = "series"
 
     @property
     def task(self) -> str:
@@ -109,10 +112,10 @@ def _calibration(found: Mapping[str, Any], probabilities: np.ndarray, label: np.
 
 def judge(result: ModelResult, scans: Labelled) -> Verdict:
     """Whether the model is better than chance on these scans."""
-    return verdict(scans.label, result.probabilities, scans.patient)
+    return verdict(scans.label, result.probabilities, scans.patient, counted=counted(scans.unit))
 
 
-def what_to_trust(result: ModelResult, found: Verdict) -> str:
+def what_to_trust(result: ModelResult, found: Verdict, unit: Unit = "series") -> str:
     """The verdict in a sentence, and where it helps a second one on what to make of the probabilities."""
     if found.kind == "not":
         return f"{found.sentence} Do not rely on it here."
@@ -124,9 +127,10 @@ def what_to_trust(result: ModelResult, found: Verdict) -> str:
     if off < HONEST:
         said = "Its probabilities can be read as they stand"
     else:
-        said = f"Trust how it ranks scans, not the percentages it gives: they are off by about {100 * off:.0f} points"
+        ranks = f"Trust how it ranks {counted(unit)}, not the percentages it gives"
+        said = f"{ranks}: they are off by about {100 * off:.0f} points"
     if result.referred:
-        said += f", and it leaves {100 * result.referred:.0f} % of the scans to a reader"
+        said += f", and it leaves {100 * result.referred:.0f} % of the {counted(unit)} to a reader"
     return f"{found.sentence} {said}."
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from medtl.data.units import Unit, counted
+
 
 @dataclass(frozen=True)
 class ModelResult:
@@ -104,6 +106,7 @@ class ReportData:
         decision: run.json's "decision": handed_over, sentence, warn, signals.
         notes: sentences about what was left out and why.
         log: columns phase, epoch, step, losses ..., domain_accuracy.
+        unit: what each of the N is: "series" or "study".
     """
 
     title: str
@@ -124,6 +127,12 @@ class ReportData:
     config: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     created: str = ""
+    unit: Unit = "series"
+
+    @property
+    def counted(self) -> str:
+        """What the N are: "scans" or "studies"."""
+        return counted(self.unit)
 
     @property
     def handed_over(self) -> ModelResult:

@@ -81,7 +81,7 @@ def reliability(model: ModelResult, data: ReportData) -> Figure:
     below.grid(False)
     below.spines["left"].set_visible(False)
     below.set(xlabel=_says(data), yticks=[])
-    below.set_ylabel("scans", fontsize=8.5)
+    below.set_ylabel(data.counted, fontsize=8.5)
     _percent(axes)
     return figure
 
@@ -299,7 +299,7 @@ def _smooth(value: pd.Series, log: pd.DataFrame) -> pd.Series:
 
 
 def _found(data: ReportData) -> str:
-    return f"Share of {data.classes[1]} scans found" if len(data.classes) == 2 else "Found (mean over classes)"
+    return f"Share of {data.classes[1]} {data.counted} found" if len(data.classes) == 2 else "Found (mean over classes)"
 
 
 def _says(data: ReportData) -> str:

@@ -42,7 +42,13 @@ def scans_to_label() -> int:
     return 50
 
 
-def verdict(label: ArrayLike, score: ArrayLike, patient: ArrayLike | None = None, useful: float = USEFUL) -> Verdict:
+def verdict(
+    label: ArrayLike,
+    score: ArrayLike,
+    patient: ArrayLike | None = None,
+    useful: float = USEFUL,
+    counted: str = "scans",
+) -> Verdict:
     """Whether a model is better than chance at the site of these scans.
 
     "Better than chance": the AUROC is above 0.5, with 95 % confidence. "Not": it is below `useful`, with 95 %
@@ -70,6 +76,7 @@ def verdict(label: ArrayLike, score: ArrayLike, patient: ArrayLike | None = None
         patient: (N,) names; None: every scan is a patient of its own.
         useful: the smallest AUROC that is of use. 0.66 ranks two pairs in three right; it is the smallest with which
             50 scans of each class reach the figures above.
+        counted: what the sentence calls them.
     """
     truth, score = np.asarray(label), np.asarray(score, float)
     if truth.ndim == 1:
@@ -84,7 +91,7 @@ def verdict(label: ArrayLike, score: ArrayLike, patient: ArrayLike | None = None
     n, smaller = len(truth), _smaller_class(truth)
     if np.isnan(found.auroc):
         need = max(scans_to_label() - smaller, 0)
-        said = f"The {n} labelled scans are all of one class" if n else "No scan is labelled"
+        said = f"The {n} labelled {counted} are all of one class" if n else "No scan is labelled"
         return Verdict("cannot tell yet", None, None, f"{said}: cannot tell yet; label {need} of each class.", need)
     kind: Kind = "cannot tell yet"
     if found.low > 0.5:
@@ -92,11 +99,13 @@ def verdict(label: ArrayLike, score: ArrayLike, patient: ArrayLike | None = None
     elif found.high < useful:
         kind = "not"
     need = _more(found.auroc, smaller, useful) if kind == "cannot tell yet" else 0
-    return Verdict(kind, found.auroc, (found.low, found.high), _sentence(kind, found, n, useful, need), need)
+    return Verdict(
+        kind, found.auroc, (found.low, found.high), _sentence(kind, found, f"{n} of your {counted}", useful, need), need
+    )
 
 
-def _sentence(kind: Kind, found: Interval, n: int, useful: float, need: int) -> str:
-    start = f"On {n} of your scans the AUROC is {found.auroc:.2f} (90 % interval {found.low:.2f} to {found.high:.2f})"
+def _sentence(kind: Kind, found: Interval, on: str, useful: float, need: int) -> str:
+    start = f"On {on} the AUROC is {found.auroc:.2f} (90 % interval {found.low:.2f} to {found.high:.2f})"
     if kind == "better than chance":
         return f"{start}: better than chance here{_but(found, useful)}."
     if kind == "not":

@@ -117,6 +117,30 @@ def check_classes(run: Run, classes: list[str], labelled: Manifest) -> None:
         raise InputError(f"{run.path} gives one label a scan, and some scans have several: start without it")
 
 
+def not_test(manifest: Manifest) -> Manifest:
+    """The scans that are not in the test split."""
+    return manifest.select((manifest.frame.split != "test").to_numpy())
+
+
+def check_splits(labelled: Manifest, unlabelled: Manifest) -> None:
+    """See whether there are scans to adapt from and to.
+
+    Raises:
+        InputError: a split is empty, or has one class only.
+    """
+    for split in ("train", "calibrate"):
+        part = labelled.split(split)
+        if len(_names(part)) < 2:
+            raise InputError(
+                f"the source's {split} split has {len(part)} scans of {len(_names(part))} classes: label more "
+                "patients, or set the manifest's split column by hand"
+            )
+    if not len(not_test(unlabelled)):
+        raise InputError(
+            "every target scan is in its test split, none is left to adapt to: set split to train for some"
+        )
+
+
 def several(labelled: Manifest) -> bool:
     """Whether a scan can have several labels."""
     return any(";" in label for label in labelled.frame.label)
@@ -155,25 +179,13 @@ class Cohorts:
         """The source's train and calibrate splits, and the target's scans that are not in its test split.
 
         Raises:
-            InputError: a split is empty, or has one class only.
+            InputError: none of a split's scans can be prepared.
         """
         told: dict[str, Any] = {"classes": classes, "multilabel": multilabel, "unit": unit}
-        for split in ("train", "calibrate"):
-            part = labelled.split(split)
-            if len(_names(part)) < 2:
-                raise InputError(
-                    f"the source's {split} split has {len(part)} scans of {len(_names(part))} classes: label more "
-                    "patients, or set the manifest's split column by hand"
-                )
-        left = unlabelled.select((unlabelled.frame.split != "test").to_numpy())
-        if len(left) == 0:
-            raise InputError(
-                "every target scan is in its test split, none is left to adapt to: set split to train for some"
-            )
         return cls(
             Cohort(labelled.split("train"), recipe, progress="Preparing source scans", **told),
             Cohort(labelled.split("calibrate"), recipe, progress="Preparing held-out source scans", **told),
-            Cohort(left, recipe, progress="Preparing target scans", **told),
+            Cohort(not_test(unlabelled), recipe, progress="Preparing target scans", **told),
         )
 
     def left_out(self) -> list[str]:

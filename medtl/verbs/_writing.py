@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from medtl.data import Cohort
+from medtl.data.units import counted
 from medtl.intensity.fingerprint import Fingerprint, Prints
 from medtl.models import Classifier
 from medtl.progress import warn
@@ -90,7 +91,7 @@ def write_adapted(
             "patients": sorted(set(pseudonyms([*source.patient, *held_out.patient, *seen]))),
             "digests": {"source": source.manifest.digest(), "target": target.manifest.digest()},
         },
-        config=config.model_dump(mode="json"),
+        config=config.model_dump(),
         recipe=source.recipe,
         models=adapted.models,
         trust=trust,
@@ -173,8 +174,8 @@ def write_finetuned(
             "prior": prior_of(labelled, config.balance).tolist(),
             "decision": {
                 "handed_over": "fine-tuned",
-                "why": f"it has learnt from {len(labelled)} labelled scans",
-                "sentence": f"Handed over: fine-tuned on {len(labelled)} labelled scans of "
+                "why": f"it has learnt from {len(labelled)} labelled {counted(config.unit)}",
+                "sentence": f"Handed over: fine-tuned on {len(labelled)} labelled {counted(config.unit)} of "
                 f"{len(np.unique(labelled.patient))} patients. {learnt}".strip(),
                 "warn": False,
                 "signals": tuned.shares,
@@ -186,7 +187,7 @@ def write_finetuned(
             ),
             "digests": {"train": labelled.manifest.digest()},
         },
-        config=config.model_dump(mode="json"),
+        config=config.model_dump(),
         recipe=labelled.recipe,
         models=models,
         trust=trust,

@@ -54,6 +54,7 @@ def adapt(
         InputError: the scans, the labels or the options are wrong.
     """
     from medtl.cluster import work_on
+    from medtl.data.units import with_labels
     from medtl.progress import say, warn
     from medtl.runs.run import Run
     from medtl.scans import Manifest, check_leaks
@@ -61,7 +62,7 @@ def adapt(
     from medtl.training.config import load_config
     from medtl.verbs import _training as shared
     from medtl.verbs._cohorts import manifest_of
-    from medtl.verbs._recipe import as_started, recipe_of
+    from medtl.verbs._recipe import as_made, as_started, recipe_of
     from medtl.verbs._writing import write_adapted
 
     told = load_config(
@@ -76,17 +77,19 @@ def adapt(
     )
     folder = shared.folder_for(out, resume, force, from_run)
     start = Run.load(from_run) if from_run is not None else None
+    told = told if start is None else as_started(told, start)
     sources = [source] if isinstance(source, str | Path | Manifest) else list(source)
     with work_on(cluster):
-        labelled = Manifest.concat([manifest_of(each) for each in sources]).labelled
+        labelled = with_labels(Manifest.concat([manifest_of(each) for each in sources]), told.unit)
         unlabelled = manifest_of(target)
     check_leaks(labelled, unlabelled)
     classes = shared.classes_of(labelled, unlabelled)
     if start is not None:
         shared.check_classes(start, classes, labelled)
-        classes, told = start.classes, as_started(told, start)
+        classes = start.classes
+    shared.check_splits(labelled, unlabelled)
     steps = recipe_of(told, labelled, unlabelled, start)
-    told = told.model_copy(update={"size": steps.size})  # a recipe of one's own may say it
+    told = as_made(told, steps)
     multilabel = shared.several(labelled) if start is None else start.task == "multilabel"
     with work_on(cluster):
         cohorts = shared.Cohorts.prepare(labelled, unlabelled.without_labels(), steps, classes, multilabel, told.unit)

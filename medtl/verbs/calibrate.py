@@ -38,6 +38,7 @@ def calibrate(
         InputError: no labelled scan that may be used, one class only, or the Run would be overwritten.
     """
     from medtl.data import Cohort
+    from medtl.data.units import counted
     from medtl.errors import InputError
     from medtl.files import refuse_existing
     from medtl.progress import say, track, warn
@@ -79,8 +80,8 @@ def calibrate(
     }
     changed = change_run(run, out, trust=trust, facts=facts, force=force)
     say(
-        f"Calibrated on {calibrated_on['n_scans']} scans of {calibrated_on['n_patients']} patients: temperature "
-        f"{fitted.temperature:.2f}"
+        f"Calibrated on {calibrated_on['n_scans']} {counted(run.unit)} of {calibrated_on['n_patients']} patients: "
+        f"temperature {fitted.temperature:.2f}"
         + (f", threshold {fitted.threshold:.2f} ({fitted.threshold_rule})" if fitted.threshold is not None else "")
     )
     return changed
@@ -90,10 +91,11 @@ def _to_fit_on(manifest: Manifest, run: Run, on: object) -> Manifest:
     """The labelled scans that the calibration may see."""
     import numpy as np
 
+    from medtl.data.units import with_labels
     from medtl.errors import InputError
     from medtl.runs.layout import pseudonyms
 
-    labelled = manifest.labelled
+    labelled = with_labels(manifest, run.unit)
     split, trained = labelled.frame["split"], _trained_on(run)
     patient = pseudonyms(labelled.patients)
     allowed = split == "calibrate"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from medtl.data import Cohort
+    from medtl.data.units import Unit
     from medtl.reports.comparison import Labelled
     from medtl.reports.contents import Example, ModelResult, Projection, ReportData
     from medtl.runs.run import Run
@@ -60,9 +61,13 @@ def evaluate_models(
 
     Returns:
         What metrics.json holds: the numbers of `handed_over`; `uncalibrated`; `models`, the same for each of the
-        others; `sites`; `verdict`.
+        others; `sites`; `verdict`; `unit`, of which `n_scans` is the number.
+
+    Raises:
+        InputError: as `evaluate`, or some of the models are of series and others of studies.
     """
     from medtl import progress
+    from medtl.errors import InputError
     from medtl.reports.comparison import Outputs, evaluate_models, judge, what_to_trust
     from medtl.reports.contents import ReportData
     from medtl.runs.layout import may_replace
@@ -72,8 +77,11 @@ def evaluate_models(
     out = may_replace(out, "metrics.json", "an evaluation", force)
     main_name = handed_over or list(models)[-1]
     main_run, main_which = models[main_name]
-    chosen, notes = _scans(manifest_of(on), {run.path: run for run, _ in models.values()}.values())
-    seen = _Seen(main_run, chosen)
+    runs = list({run.path: run for run, _ in models.values()}.values())
+    if len({run.unit for run in runs}) > 1:
+        raise InputError("some of these models give a prediction a series, others a study: evaluate them apart")
+    chosen, notes = _scans(manifest_of(on), runs, main_run.unit)
+    seen = _Seen(main_run, runs, chosen)
     outputs = {}
     for name, (run, which) in models.items():
         logits, features = run.outputs(seen.cohort(run), which)
@@ -93,8 +101,9 @@ def evaluate_models(
     data = ReportData(
         title=title or _title(scans),
         verdict=found.kind,
-        verdict_sentence=what_to_trust(main, found),
+        verdict_sentence=what_to_trust(main, found, scans.unit),
         task=scans.task,
+        unit=scans.unit,
         classes=scans.classes,
         label=scans.label,
         patient=scans.patient,
@@ -123,14 +132,15 @@ def evaluate_models(
 # --- which scans ---------------------------------------------------------------------------------------------------
 
 
-def _scans(manifest: Manifest, runs: Any) -> tuple[Manifest, list[str]]:
+def _scans(manifest: Manifest, runs: Iterable[Run], unit: Unit) -> tuple[Manifest, list[str]]:
     """The labelled scans to measure on, and what the reader must know about the choice."""
+    from medtl.data.units import with_labels
     from medtl.errors import InputError
     from medtl.reports.comparison import one_class
     from medtl.scans.splits import check_leaks
 
     notes: list[str] = []
-    labelled = manifest.labelled
+    labelled = with_labels(manifest, unit)
     if not len(labelled):
         raise InputError(
             f"none of the {len(manifest)} scans to evaluate on has a label: give them labels first "
@@ -188,21 +198,20 @@ def _without_trained_on(chosen: Manifest, run: Run, refuse: bool) -> tuple[Manif
 class _Seen:
     """The chosen scans as each recipe prepares them, only those that all of them can."""
 
-    def __init__(self, main: Run, chosen: Manifest) -> None:
+    def __init__(self, main: Run, runs: Iterable[Run], chosen: Manifest) -> None:
+        import numpy as np
+
         self.main, self.chosen = main, chosen
-        self.failed: dict[str, str] = {}
-        self._cohorts: dict[str, Cohort] = {}
+        by_recipe = {run.recipe.digest: run for run in runs}
+        self._cohorts = {digest: _cohort(run, chosen) for digest, run in by_recipe.items()}
+        failed = [cohort.failed for cohort in self._cohorts.values()]
+        self.failed = {scan_id: reason for each in failed for scan_id, reason in each.items()}
+        if any(each.keys() != self.failed.keys() for each in failed):
+            left = chosen.select(~np.isin(chosen.frame.scan_id, list(self.failed)))
+            self._cohorts = {digest: _cohort(run, left) for digest, run in by_recipe.items()}
 
     def cohort(self, run: Run) -> Cohort:
-        from medtl.data import Cohort
-
-        key = f"{run.recipe.digest} {run.unit}"
-        if key not in self._cohorts:
-            several = run.task == "multilabel"
-            cohort = Cohort(self.chosen, run.recipe, classes=run.classes, multilabel=several, unit=run.unit)
-            self._cohorts[key] = cohort
-            self.failed.update(cohort.failed)
-        return self._cohorts[key]
+        return self._cohorts[run.recipe.digest]
 
     def labelled(self) -> Labelled:
         import numpy as np
@@ -211,7 +220,7 @@ class _Seen:
 
         cohort = self.cohort(self.main)
         site = np.asarray(cohort.site_names, dtype=object)[cohort.site]
-        return Labelled(cohort.label, cohort.manifest.groups, site, tuple(self.main.classes))
+        return Labelled(cohort.label, cohort.manifest.groups, site, tuple(self.main.classes), self.main.unit)
 
     def predictions(self, run: Run, which: str, outputs: Any) -> Any:
         from medtl.runs.rows import of_members, prediction_rows, remarks_of
@@ -221,7 +230,13 @@ class _Seen:
         given = of_members(cohort.members, zip(outputs.logits, outputs.features, strict=True))
         trust = run.trust(which) or Trust(task=run.task)
         said = remarks_of(run.trained_on, cohort)
-        return prediction_rows(list(self.chosen), run.classes, trust, given, cohort.failed, said)
+        return prediction_rows(list(self.chosen), run.classes, trust, given, self.failed, said)
+
+
+def _cohort(run: Run, scans: Manifest) -> Cohort:
+    from medtl.data import Cohort
+
+    return Cohort(scans, run.recipe, classes=run.classes, multilabel=run.task == "multilabel", unit=run.unit)
 
 
 # --- what the report shows -------------------------------------------------------------------------------------------
@@ -352,6 +367,7 @@ def _metrics(data: ReportData, main: ModelResult, found: Any) -> dict[str, Any]:
 
     return {
         **contract(main),
+        "unit": data.unit,
         "model": main.name,
         "models": {m.name: contract(m) for m in data.models if m is not main},
         "verdict": {

@@ -63,7 +63,7 @@ def finetune(
     from medtl.training.mixes import MIXES
     from medtl.verbs import _training as shared
     from medtl.verbs._cohorts import manifest_of
-    from medtl.verbs._recipe import as_started, recipe_of
+    from medtl.verbs._recipe import as_made, as_started, recipe_of
     from medtl.verbs._writing import write_finetuned
 
     told = load_config(config, strategy=strategy, backbone=backbone, recipe=recipe, seed=seed, device=device)
@@ -73,17 +73,20 @@ def finetune(
         )
     folder = shared.folder_for(out, resume, force, run)
     start = Run.load(run) if run is not None else None
+    told = told if start is None else as_started(told, start)
     with work_on(cluster):
         manifest = manifest_of(train)
     check_leaks(manifest)
-    usable = manifest.usable.select((manifest.usable.frame.split != "test").to_numpy())
+    usable = shared.not_test(manifest.usable)
     named = shared.classes_of(usable.labelled)
     classes = named
     if start is not None:
         shared.check_classes(start, named, usable.labelled)
-        classes, told = start.classes, as_started(told, start)
+        classes = start.classes
+    if not len(usable.labelled.split("train")):
+        raise InputError("no labelled scan is in the train split, to learn from: set split to train for some")
     steps = recipe_of(told, usable, start=start)
-    told = told.model_copy(update={"size": steps.size})  # a recipe of one's own may say it
+    told = as_made(told, steps)
     multilabel = shared.several(usable.labelled) if start is None else start.task == "multilabel"
     with work_on(cluster):
         everyone = Cohort(

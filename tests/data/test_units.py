@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medtl.data.units import group_rows, label_of, places_of
-from medtl.scans.manifest import Row
+from medtl.data.units import group_rows, label_of, places_of, with_labels
+from medtl.scans import Manifest
+from medtl.scans.manifest import COLUMNS, Row
 
 
 def rows(*told: tuple[str, str, str, str]) -> list[Row]:
@@ -44,6 +46,22 @@ def test_labels_that_contradict_each_other_leave_the_study_out() -> None:
 def test_a_study_is_labelled_as_any_of_its_series() -> None:
     assert label_of(["", "sick", ""]) == "sick"
     assert label_of(["", ""]) == ""
+
+
+def test_scans_of_a_labelled_study_are_labelled() -> None:
+    told = [
+        ("p", "s", "sick", "ok"), ("p", "s", "", "ok"), ("p", "s", "", "unreadable"), ("p", "t", "", "ok"),
+        ("q", "s", "sick", "ok"), ("q", "s", "well", "ok"), ("q", "s", "", "ok"), ("r", "s", "u;v", "ok"),
+        ("r", "s", "v; u", "ok"), ("", "", "", "ok"), ("", "", "well", "ok"),
+    ]  # fmt: skip
+    known = pd.DataFrame(told, columns=["patient", "study", "label", "status"])
+    frame = pd.DataFrame("", index=known.index, columns=list(COLUMNS)).assign(**known, scan_id=known.index.map(str))
+    manifest = Manifest(frame)
+    labelled = with_labels(manifest, "study").frame
+    assert dict(zip(labelled.scan_id, labelled.label, strict=True)) == {
+        "0": "sick", "1": "sick", "4": "sick", "5": "well", "7": "u;v", "8": "v; u", "10": "well",
+    }  # fmt: skip
+    assert with_labels(manifest, "series").frame.equals(manifest.labelled.frame)
 
 
 @given(counts=st.lists(st.integers(1, 5), min_size=1, max_size=9), data=st.data())

@@ -315,6 +315,13 @@ def test_labels_that_do_not_do(place: Path, tmp_path: Path, capsys, side: str, l
     assert not (tmp_path / "run").exists()
 
 
+def test_nothing_to_learn_grey_values_from(place: Path, tmp_path: Path, capsys) -> None:
+    wrong = two_sites.change(place / "here.csv", tmp_path / "wrong.csv", split="calibrate")
+    told = two_sites.config(place, "harmonised.yaml", harmonise="histogram")
+    said = refused(place, tmp_path / "run", capsys, source=wrong, config=told)
+    assert "the source's train split has 0 scans of 0 classes: label more patients" in said
+
+
 def test_labels_that_differ_in_case_only(place: Path, tmp_path: Path, capsys) -> None:
     def one_capital(frame: pd.DataFrame) -> pd.Series:
         return frame.label.where(frame.index != frame.index[frame.label == "no"][0], "No")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
 from medtl.errors import InputError
+from medtl.intensity import Recipe, Step
 from medtl.intensity.fingerprint import Fingerprint, Print
 from medtl.runs.run import Run
 from medtl.scans import Manifest
@@ -135,6 +137,30 @@ def test_several_runs_in_one_report(run: Run, on: Manifest, tmp_path: Path) -> N
     assert (tmp_path / "p.png").stat().st_size > 1000
 
 
+def test_models_are_compared_on_the_scans_that_all_of_them_can_read(run: Run, on: Manifest, tmp_path: Path) -> None:
+    """A recipe that cannot make anything of some scans takes them from the others too."""
+    dark = str(tmp_path / "dark.png")
+    Image.fromarray(np.asarray(Image.open(on.frame.path[3])) // 2).save(dark)
+    several = Manifest(on.frame.assign(path=on.frame.path.where(on.frame.index != 3, dark)))
+    bright = Recipe("bright", size=32, steps=(Step("crop_to_foreground", {"above": 100}), Step("bit_range")))
+    picky = small.run(tmp_path / "picky", recipe=bright)
+    models = {"picky": (picky, "model"), "ours": (run, "model")}
+    metrics = evaluate_models(models, several, tmp_path / "out")
+    assert metrics["n_scans"] == metrics["models"]["picky"]["n_scans"] == 23
+    assert any("2 scans are left out" in note for note in metrics["notes"])
+    without = evaluate_models(models, Manifest(several.frame.drop(index=3)), tmp_path / "without")
+    assert metrics["auroc"] == without["auroc"]
+    assert metrics["models"]["picky"]["auroc"] == without["models"]["picky"]["auroc"]
+    table = pd.read_csv(tmp_path / "out" / "predictions.csv")
+    assert table.status[3] == "unreadable" and isinstance(table.reason[3], str)
+
+
+def test_a_model_of_studies_is_not_compared_with_one_of_series(run: Run, on: Manifest, tmp_path: Path) -> None:
+    of_studies = replace(run, path=tmp_path / "other", facts={**run.facts, "unit": "study"})
+    with pytest.raises(InputError, match="a prediction a series, others a study: evaluate them apart"):
+        evaluate_models({"a": (run, "model"), "b": (of_studies, "model")}, on, tmp_path / "out")
+
+
 def knows(run: Run, patients: list[str]) -> Run:
     return Run(run.path, {**run.facts, "patients": patients}, run.config, run.recipe, run._trust)
 
@@ -184,7 +210,7 @@ def test_what_exists_stays_without_force(run: Run, on: Manifest, tmp_path: Path)
 def test_scans_outside_what_it_was_trained_on_are_told(on: Manifest, tmp_path: Path) -> None:
     known = Fingerprint.fit([Print((0.0, 60.0, 170.0, *[float("nan")] * 3, 1.0, 400.0, 400.0, 0.0))])
     found = evaluate(small.run(tmp_path / "run", trained_on=known), on, tmp_path / "out")
-    (note,) = [note for note in found["notes"] if "outside what the model was trained on" in note]
-    assert note.startswith("24 of 24 scans lie outside") and "40 rows, trained on 400" in note
+    (note,) = [note for note in found["notes"] if "not in distribution" in note]
+    assert note.startswith("24 of 24 scans are not in distribution: the first, ") and "40 rows, trained on 400" in note
     table = pd.read_csv(tmp_path / "out" / "predictions.csv", keep_default_na=False)
     assert (table["reason"] != "").all() and set(table["in_distribution"][:24].astype(str)) == {"False"}

@@ -183,6 +183,15 @@ def test_labels_that_do_not_do(place: Path, tmp_path: Path, capsys, label: str, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("harmonise", [["histogram"], []])
+def test_no_labels_to_train_on(place: Path, tmp_path: Path, capsys, harmonise: list[str]) -> None:
+    wrong = two_sites.change(place / "there.csv", tmp_path / "wrong.csv", split="calibrate")
+    told = two_sites.config(place, "harmonised.yaml", harmonise=harmonise)
+    words = ["finetune", "--train", wrong, "--config", told, "-o", tmp_path / "run", "--quiet"]
+    assert cli.main([str(word) for word in words]) == 2
+    assert "no labelled scan is in the train split" in capsys.readouterr().err
+
+
 def test_more_shots_than_patients(place: Path, tmp_path: Path, capsys) -> None:
     said = refused(place, tmp_path / "run", capsys, shots=99)
     assert "only 6 patients of class 'no' are labelled for training, 99 are asked for" in said
