@@ -91,7 +91,7 @@ def test_targets_are_drawn_by_the_generator() -> None:
 # ---- MixStyle ----------------------------------------------------------------------------------------------------
 def test_mixstyle_lends_from_every_role_and_leaves_the_pixels() -> None:
     backbone = timm.create_model("resnet18", pretrained=False, num_classes=0, in_chans=1).train()
-    method: Any = SimpleNamespace(classifier=SimpleNamespace(backbone=backbone))
+    method: Any = SimpleNamespace(classifier=SimpleNamespace(backbone=backbone, fixed=False))
     mix, dealt = StyleMix(), {"source": batch([0, 1, 2], 0), "target": batch([0, 1], 1)}
     assert mix(method, dealt, generator()) == dealt
     assert len(mix._mixing.bank["layer1"][0]) == 5
