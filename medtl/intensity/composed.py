@@ -8,14 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from medtl.errors import InputError
-from medtl.intensity.recipe import Recipe, Step, made_channels
+from medtl.intensity.recipe import FLIPS, Recipe, Step, made_channels
 
-_KEYS = ("name", "size", "channels", "flip", "steps")
+_KEYS = ("name", "size", "channels", *FLIPS, "steps")
 
 
 def is_recipe_file(name: str | Path) -> bool:
     """Whether this names a file with a recipe rather than a recipe of `RECIPES`."""
-    return str(name).lower().endswith((".yaml", ".yml"))
+    return str(name).lower().endswith((".yaml", ".yml", ".json"))
+
+
+def recipe_from_file(path: str | Path, size: int = 112) -> Recipe:
+    """The recipe that a YAML file composes, or that of a Run: its recipe.json, with all that it has learnt.
+
+    Raises:
+        InputError: as `recipe_from_yaml` and `Recipe.from_dict`.
+    """
+    if Path(path).suffix.lower() != ".json":
+        return recipe_from_yaml(path, size)
+    from medtl.scans.table import read_json
+
+    return Recipe.from_dict(read_json(Path(path)))
 
 
 def recipe_from_yaml(path: str | Path, size: int = 112) -> Recipe:
@@ -25,6 +38,7 @@ def recipe_from_yaml(path: str | Path, size: int = 112) -> Recipe:
         size: 160                      # rows and columns; as the config says unless told
         channels: 2                    # what the steps make of grey unless told; three times that keeps colours
         flip: false                    # whether left for right is still a patient; false unless told
+        flip_vertical: false           # whether top for bottom is; false unless told
         steps:
           - orient
           - choose_slices: {most: 24}
@@ -52,6 +66,7 @@ def recipe_from_yaml(path: str | Path, size: int = 112) -> Recipe:
             channels=told.get("channels", made_channels(made)),
             steps=made,
             flip=told.get("flip", False),
+            flip_vertical=told.get("flip_vertical", False),
         )
     except InputError as error:
         raise InputError(f"{path.name}: {error}") from error

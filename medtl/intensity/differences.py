@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from medtl.intensity.prints import Print, print_of
+from medtl.intensity.prints import Print, in_words, print_of
 from medtl.intensity.recipe import Recipe
-from medtl.scans.scan import Scan
+from medtl.scans.scan import IN_COLOUR, Scan
 
 _HU = "Hounsfield units"
 _EIGHT = "values of 8-bit pictures"
@@ -145,7 +145,7 @@ def _slices(ours: Sequence[Sight], theirs: Sequence[Sight]) -> list[str]:
 
 
 def _colour(ours: Sequence[Sight], theirs: Sequence[Sight], recipe: Recipe) -> list[str]:
-    coloured = [median(sight.print.number("colour") for sight in side) > 0.25 for side in (ours, theirs)]
+    coloured = [median(sight.print.number("colour") for sight in side) > IN_COLOUR for side in (ours, theirs)]
     if coloured[0] == coloured[1]:
         return []
     this, that = ("source", "target") if coloured[0] else ("target", "source")
@@ -157,7 +157,7 @@ def _values(ours: Sequence[Sight], theirs: Sequence[Sight]) -> list[str]:
     kinds = [_kind(side) for side in (ours, theirs)]
     if kinds[0] == kinds[1] or not all(kinds):
         return []
-    told = [f"{kind} ({_number(low)} to {_number(high)})" for kind, low, high in map(_described, (ours, theirs))]
+    told = [f"{kind} ({in_words(low)} to {in_words(high)})" for kind, low, high in map(_described, (ours, theirs))]
     return [
         f"The source scans hold {told[0]}, the target scans {told[1]}: one side was saved through a window or without "
         "its rescale values, which cannot be undone; export both sides alike, as DICOM where possible."
@@ -193,8 +193,9 @@ def _bits(ours: Sequence[Sight], theirs: Sequence[Sight]) -> list[str]:
     of_ours, of_theirs = ({sight.bits for sight in side} - {0} for side in (ours, theirs))
     if not of_ours or not of_theirs or of_ours & of_theirs:
         return []
+    told = [" or ".join(map(str, sorted(bits))) for bits in (of_ours, of_theirs)]
     return [
-        f"The source files have {_listed(of_ours)} bits and the target files {_listed(of_theirs)}: each picture is "
+        f"The source files have {told[0]} bits and the target files {told[1]}: each picture is "
         "scaled by its own file's depth, and is dark where it uses little of it; save both sides alike."
     ]
 
@@ -217,11 +218,3 @@ def _aspect(ours: Sequence[Sight], theirs: Sequence[Sight]) -> list[str]:
                 "spacing, or see that their pixels are square."
             ]
     return []
-
-
-def _number(number: float) -> str:
-    return f"{number:,.0f}" if abs(number) >= 10 else f"{number:.3g}"
-
-
-def _listed(numbers: Iterable[int]) -> str:
-    return " or ".join(str(number) for number in sorted(numbers))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from medtl.errors import InputError
-from medtl.intensity.prints import NUMBERS, Print, Prints, from_json, print_of, to_json
+from medtl.intensity.prints import NUMBERS, Print, Prints, from_json, in_words, print_of, to_json
 
 __all__ = ["NUMBERS", "Fingerprint", "Print", "Prints", "from_json", "print_of", "to_json"]
 
@@ -108,7 +108,8 @@ class Fingerprint:
 
         What is unknown on one side is not compared. Held against the ranges are the values (one phrase for the first
         of them that tells), the spacing, the size, the colour and the modality, with the margins in `_MARGINS`. Half of
-        a hospital's patients held against the other half are hardly ever outside: see `tests/intensity`.
+        a hospital's patients held against the other half are hardly ever outside: see `tests/intensity`. Where no
+        scan trained on names its modality, that of this scan alone is no reason, and of one outside it is said first.
         """
         said = _other_modality(scan.modality, self.modalities)
         numbers = dict(zip(NUMBERS, scan.numbers, strict=True))
@@ -117,7 +118,10 @@ class Fingerprint:
         said += [self._phrase(name, numbers[name]) for name in _VALUES if name in out][:1]
         if "spacing of rows" in out and numbers["spacing of rows"] == numbers["spacing of columns"]:
             out.discard("spacing of columns")  # pixels are square nearly always: it would be said twice
-        return said + [self._phrase(name, numbers[name]) for name in NUMBERS if name in out and name not in _VALUES]
+        said += [self._phrase(name, numbers[name]) for name in NUMBERS if name in out and name not in _VALUES]
+        if said and scan.modality and not self.modalities:
+            return [f"modality {scan.modality}, trained on scans that name none", *said]
+        return said
 
     def new_manufacturer(self, scan: Print) -> str:
         """A phrase where the scan's machine is of none of the manufacturers trained on, else "".
@@ -176,10 +180,10 @@ class Fingerprint:
             trained = "in grey" if most < 0.01 else f"with {least:.0%} to {most:.0%} of the pixels in colour"
             return f"{number:.0%} of its pixels are in colour, trained on scans {trained}"
         unit = " mm" if name.startswith("spacing") else ""
-        trained = _number(least) if _number(least) == _number(most) else f"{_number(least)} to {_number(most)}"
+        trained = in_words(least) if in_words(least) == in_words(most) else f"{in_words(least)} to {in_words(most)}"
         if name in ("slices", "rows", "columns"):
-            return f"{_number(number)} {name if number != 1 else name[:-1]}, trained on {trained}"
-        return f"{_WORDS.get(name, name)} {_number(number)}{unit}, trained on {trained}{unit}"
+            return f"{in_words(number)} {name if number != 1 else name[:-1]}, trained on {trained}"
+        return f"{_WORDS.get(name, name)} {in_words(number)}{unit}, trained on {trained}{unit}"
 
 
 def _columns(numbers: np.ndarray) -> dict[str, np.ndarray]:
@@ -208,10 +212,3 @@ def _listed(names: Sequence[str]) -> str:
     if len(names) > 3:
         return f"{', '.join(names[:2])} and {len(names) - 2} more"
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def _number(number: float) -> str:
-    """Three digits that count, whole numbers whole: 1,024, 0.8, 12.5."""
-    if number == round(number) or abs(number) >= 1000:
-        return f"{number:,.0f}"
-    return f"{number:.3g}"

@@ -9,7 +9,7 @@ from itertools import permutations
 import numpy as np
 from PIL import Image
 
-from medtl.errors import InputError, ScanError
+from medtl.errors import ScanError
 from medtl.intensity.values import BLACK, padding_of
 from medtl.scans.scan import Scan
 
@@ -95,17 +95,10 @@ def resample(scan: Scan, spacing: Sequence[float | None]) -> Scan:
         spacing: mm (between slices, between rows, between columns); None keeps an axis, as does a single slice.
 
     Raises:
-        InputError: not three spacings, or one that is no length.
         ScanError: the file does not know a spacing that is to change.
     """
-    wanted = tuple(None if mm is None else float(mm) for mm in spacing)
-    if len(wanted) != 3 or not all(mm is None or 0 < mm < float("inf") for mm in wanted):
-        raise InputError(
-            f"recipe step 'resample': spacing is {list(spacing)}; give mm between slices, rows and columns, "
-            "null for an axis that stays"
-        )
     scale = np.ones(3)
-    for axis, (new, old) in enumerate(zip(wanted, scan.spacing, strict=True)):
+    for axis, (new, old) in enumerate(zip(spacing, scan.spacing, strict=True)):
         if new is None or scan.pixels.shape[axis] == 1:
             continue
         if not old > 0:

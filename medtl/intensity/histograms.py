@@ -46,11 +46,18 @@ def learn_landmarks(scans: Iterable[Scan]) -> dict[str, Any]:
     """The standard scale of a cohort: the mean of the scans' landmarks, each scan's stretched to common ends first.
 
     Ends are the cohort's mean first and last landmark, so that its contrast stays what the steps before made of it.
+    A scan whose bright part has one value, as a saturated one, has no scale and is left out.
 
     Raises:
-        InputError: no scan shows anything.
+        InputError: no scan shows anything, or all are saturated.
     """
     each = _of_cohort(scans, "landmarks", _landmarks_of)  # (scans, channels, 11)
+    each = each[(each[..., -1] > each[..., 0]).all(axis=1)]
+    if not len(each):
+        raise InputError(
+            "recipe step 'landmarks' cannot be fitted: in every scan all that is bright has one value, as after too "
+            "narrow a window; widen it, or harmonise by histogram"
+        )
     low, high = each[..., :1], each[..., -1:]
     start, end = low.mean(axis=0), high.mean(axis=0)
     return {"scale": _rounded((start + (each - low) / (high - low) * (end - start)).mean(axis=0))}

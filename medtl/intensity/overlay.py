@@ -52,6 +52,8 @@ def _fill(picture: np.ndarray, strokes: np.ndarray, margin: int, reach: float) -
 def _fill_word(picture: np.ndarray, mask: np.ndarray, height: int, reach: float) -> None:
     from scipy import ndimage
 
+    if mask.all():  # there is no tissue to fill it from
+        return
     known = (~mask).astype(np.float32)
     weight = ndimage.gaussian_filter(known, reach, truncate=3)
     far = weight < 1e-3  # the inside of a stroke as wide as a logo: the nearest pixel then
@@ -64,7 +66,7 @@ def _fill_word(picture: np.ndarray, mask: np.ndarray, height: int, reach: float)
         if far.any():
             smooth[far] = channel[nearest]
         filled = smooth + _moved((channel - smooth) * known, known, height)
-        channel[mask] = np.clip(filled[mask], channel[~mask].min(initial=np.inf), channel[~mask].max(initial=-np.inf))
+        channel[mask] = np.clip(filled[mask], channel[~mask].min(), channel[~mask].max())
 
 
 def _moved(texture: np.ndarray, known: np.ndarray, by: int) -> np.ndarray:

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from medtl.intensity.geometry import orient
-from medtl.scans.scan import Scan
+from medtl.scans.scan import Scan, share_in_colour
 
-#: What `Print.numbers` holds, in order: percentiles 1, 50 and 99 of the pixels that show something, in their own unit;
-#: mm; counts; the share of pixels in colour.
+#: What `Print.numbers` holds, in order: percentiles 1, 50 and 99 of the pixels that show something, in their own unit,
+#: those of PET in g/ml (SUV) where the header tells; mm; counts; the share of pixels in colour.
 NUMBERS = (
     "low",
     "middle",
@@ -125,13 +125,14 @@ def print_of(scan: Scan) -> Print:
 
     Args:
         scan: as `medtl.read` gives it. Its values are taken as they are; those of its padding (the header's "padding")
-            and what is not finite do not count. A volume's axes are taken as `orient` turns them.
+            and what is not finite do not count. A volume's axes are taken as `orient` turns them. PET in Bq/ml counts
+            as SUV, by the header's "suv": doses differ.
     """
     values = _sample(scan.pixels)
     if padding := scan.header.get("padding"):
         low, high = padding
         values = values[(values < np.float32(low)) | (values > np.float32(high))]
-    percentiles = _percentiles(values)
+    percentiles = [value * float(scan.header.get("suv") or 1.0) for value in _percentiles(values)]
     volume = len(scan.pixels) > 1
     placed = orient(scan) if volume else scan  # a view: files store the axes of one and the same volume in any order
     spacing = [float(mm) if mm > 0 else math.nan for mm in placed.spacing]
@@ -142,6 +143,13 @@ def print_of(scan: Scan) -> Print:
         scan.modality,
         str(scan.header.get("manufacturer") or "").strip(),
     )
+
+
+def in_words(number: float) -> str:
+    """Three digits that count, whole numbers whole: 1,024, 0.8, 12.5."""
+    if number == round(number) or abs(number) >= 1000:
+        return f"{number:,.0f}"
+    return f"{number:.3g}"
 
 
 def to_json(print_: Print) -> str:
@@ -189,12 +197,11 @@ def _percentiles(values: np.ndarray) -> list[float]:
 
 
 def _share_in_colour(scan: Scan) -> float:
-    """The share of pixels, 0 to 1, whose red, green and blue differ by more than a twentieth of the largest value."""
+    """`share_in_colour` of some of its pixels, 0 for a grey scan."""
     if not scan.colour:
         return 0.0
     every = max(1, scan.pixels[..., 0].size // _SAMPLED)
-    values = scan.pixels.reshape(-1, scan.pixels.shape[-1])[::every]
-    return float(np.mean(np.ptp(values, axis=-1) > 0.05 * max(float(np.nanmax(values)), 1e-6)))
+    return share_in_colour(scan.pixels.reshape(-1, scan.pixels.shape[-1])[::every])
 
 
 def _joined(several: Sequence[tuple[np.ndarray, tuple[str, ...]]]) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -14,12 +14,16 @@ from typing import Any
 import numpy as np
 
 from medtl.errors import InputError, ScanError
+from medtl.intensity.allowed import fault_of
 from medtl.intensity.colour import as_colour, as_grey
 from medtl.intensity.geometry import fit_square
 from medtl.intensity.steps import CHANNELS, COMMON, LEARNERS, STEPS, VERSIONS
+from medtl.intensity.values import BLACK, WHITE
 from medtl.scans.scan import Scan
 
 MOST_CHANNELS = 16
+ROUNDING = 1e-4  # of resampling and resizing, where values are -1 to 1
+FLIPS = ("flip", "flip_vertical")  # what augmentation may do: no part of the digest
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,19 @@ class Step:
         except TypeError as error:
             known = ", ".join(list(inspect.signature(STEPS[self.name]).parameters)[1:]) or "none"
             raise InputError(f"recipe step {self.name!r}: {error}; its parameters: {known}") from error
+        if fault := fault_of(self.name, self.arguments):
+            raise InputError(f"recipe step {self.name!r}: {fault}")
 
     def __call__(self, scan: Scan) -> Scan:
         """The scan after this step."""
         return STEPS[self.name](scan, **self.parameters)
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """All parameters, those that nobody told by their defaults."""
+        bound = inspect.signature(STEPS[self.name]).bind(None, **self.parameters)
+        bound.apply_defaults()
+        return dict(list(bound.arguments.items())[1:])
 
     @property
     def needs_fit(self) -> bool:
@@ -83,6 +96,7 @@ class Recipe:
             recipe ends alike: resized to `size` with its aspect kept and padded with black to a square.
         flip: whether left for right shows something that could be a patient, so that augmentation may do it. No part
             of the digest: it changes no pixel.
+        flip_vertical: likewise top for bottom, of pictures without an up: cells, tissue, skin, the inside of a gut.
     """
 
     name: str
@@ -91,12 +105,14 @@ class Recipe:
     channels: int = 1
     steps: tuple[Step, ...] = ()
     flip: bool = False
+    flip_vertical: bool = False
 
     def __post_init__(self) -> None:
         if not _whole(self.size) or not 8 <= self.size <= 4096:
             raise InputError(f"recipe {self.name!r}: size is {self.size!r}; give whole pixels from 8 to 4096")
-        if not isinstance(self.flip, bool):
-            raise InputError(f"recipe {self.name!r}: flip is {self.flip!r}; give true or false")
+        for key in FLIPS:
+            if not isinstance(getattr(self, key), bool):
+                raise InputError(f"recipe {self.name!r}: {key} is {getattr(self, key)!r}; give true or false")
         made = made_channels(self.steps)
         if not _whole(self.channels) or self.channels not in (made, 3 * made) or self.channels > MOST_CHANNELS:
             wanted = " or ".join(str(n) for n in (made, 3 * made) if n <= MOST_CHANNELS) or f"at most {MOST_CHANNELS}"
@@ -131,7 +147,7 @@ class Recipe:
 
         Raises:
             ScanError: the scan has no pixels, or one value everywhere, or a step cannot be done on it.
-            InputError: a step has not been fitted.
+            InputError: a step has not been fitted, or none brings the pixels to [-1, 1].
         """
         scan = self._start(scan)
         for step in self.steps:
@@ -140,12 +156,17 @@ class Recipe:
         pixels = np.moveaxis(pixels, -1, 1) if pixels.ndim == 4 else pixels[:, None]
         if pixels.shape[1] != self.channels:
             raise ScanError(f"recipe {self.name!r} made {pixels.shape[1]} channels of it, not {self.channels}")
+        if pixels.min() < BLACK - ROUNDING or pixels.max() > WHITE + ROUNDING:
+            raise InputError(
+                f"recipe {self.name!r} leaves values from {pixels.min():g} to {pixels.max():g}, and a network takes -1 "
+                "to 1: add a step that brings them there, such as percentile_window, z_score, bit_range or window"
+            )
         return np.ascontiguousarray(pixels, dtype=np.float32)
 
     @property
     def digest(self) -> str:
         """SHA-256, in hexadecimal, of all that decides the pixels."""
-        decides = {key: value for key, value in self.to_dict().items() if key != "flip"}
+        decides = {key: value for key, value in self.to_dict().items() if key not in FLIPS}
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
@@ -156,6 +177,7 @@ class Recipe:
             "size": self.size,
             "channels": self.channels,
             "flip": self.flip,
+            "flip_vertical": self.flip_vertical,
             "common": COMMON,
             "steps": [
                 {"name": step.name, "version": VERSIONS.get(step.name, 1), "parameters": dict(step.parameters)}
@@ -182,7 +204,7 @@ class Recipe:
                 "recipe.json does not say which versions of its steps made the pixels, as older medtl did not: "
                 "use the medtl that the model was trained with, or train again"
             )
-        known = {"name", "version", "size", "channels", "flip", "common", "steps"}
+        known = {"name", "version", "size", "channels", *FLIPS, "common", "steps"}
         if unknown := sorted(set(saved) - known):
             raise InputError(f"recipe.json has {unknown[0]!r}, which this medtl does not know: it needs a newer medtl")
         _same_version("what all recipes have in common", saved["common"], COMMON)
@@ -190,7 +212,7 @@ class Recipe:
         for step, its_version, parameters in steps:
             made.append(Step(step, parameters))
             _same_version(f"recipe step {step!r}", its_version, VERSIONS.get(step, 1))
-        return Recipe(name, version, size, channels, tuple(made), saved["flip"])
+        return Recipe(name, version, size, channels, tuple(made), saved["flip"], saved.get("flip_vertical", False))
 
     def _start(self, scan: Scan) -> Scan:
         scan = _sound(scan)
@@ -210,7 +232,7 @@ class Recipe:
 
 def made_channels(steps: Iterable[Step]) -> int:
     """How many channels the steps make of one, as `CHANNELS` tells."""
-    return math.prod(CHANNELS[step.name](**step.parameters) for step in steps if step.name in CHANNELS)
+    return math.prod(CHANNELS[step.name](**step.arguments) for step in steps if step.name in CHANNELS)
 
 
 def _same_version(what: str, saved: Any, made: int) -> None:

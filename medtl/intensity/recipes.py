@@ -9,11 +9,11 @@ from difflib import get_close_matches
 import numpy as np
 
 from medtl.errors import InputError
-from medtl.intensity.composed import is_recipe_file, recipe_from_yaml
+from medtl.intensity.composed import is_recipe_file, recipe_from_file
 from medtl.intensity.grey import WINDOWS
 from medtl.intensity.recipe import Recipe, Step, made_channels
-from medtl.intensity.steps import CHANNELS, SLICES
-from medtl.scans.scan import Scan
+from medtl.intensity.steps import SLICES
+from medtl.scans.scan import IN_COLOUR, Scan, share_in_colour
 
 #: At most so many instances of a volume or cine loop.
 _slices = Step("choose_slices", {"most": 16})
@@ -105,11 +105,12 @@ RECIPES: dict[str, Recipe] = {
             steps=(Step("orient"), Step("correct_bias", {"shrink": 4}), Step("z_score", {"limit": 3.0}), _slices),
         ),
         Recipe("pet", steps=(Step("orient"), _slices, Step("suv"), Step("window", {"level": 5.0, "width": 10.0}))),
-        Recipe("colour", channels=3, flip=True, steps=(_slices, Step("bit_range"))),
+        Recipe("colour", channels=3, flip=True, flip_vertical=True, steps=(_slices, Step("bit_range"))),
         Recipe(
             "stained",
             channels=3,
             flip=True,
+            flip_vertical=True,
             steps=(_slices, Step("balance_stain", {"red": 1.0, "green": 0.9, "blue": 0.8, "strength": 1.1})),
         ),
         Recipe("picture", flip=True, steps=(_slices, Step("bit_range"))),
@@ -153,7 +154,7 @@ ABOUT: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 #: What harmonises grey values as part of the recipe -> its step.
-HARMONISERS = {"histogram": "match_histogram", "landmarks": "landmarks"}
+HARMONISING_STEPS = {"histogram": "match_histogram", "landmarks": "landmarks"}
 
 
 def recipe_for(
@@ -165,14 +166,14 @@ def recipe_for(
         modalities: those of all scans, source and target; "" where a file does not know (PNG, JPEG, NIfTI). Scans that
             do not know go with those that do.
         size: rows and columns of each instance. 112 is where the frozen-feature figures of the sample scans were taken.
-        name: a name in RECIPES, the path of a YAML file (see `recipe_from_yaml`), or "auto".
+        name: a name in RECIPES, the path of a file (see `recipe_from_file`), or "auto".
         colour: whether the colours of the scans mean something (see `recipe_for_scans`).
 
     Raises:
         InputError: the name is unknown, the modalities need different recipes, or there is none for one of them.
     """
     if is_recipe_file(name):
-        recipe = recipe_from_yaml(name, size)
+        recipe = recipe_from_file(name, size)
         return recipe, f"Recipe {recipe.name!r}, as its file composes it: {', '.join(s.name for s in recipe.steps)}."
     if name != "auto":
         if name not in RECIPES:
@@ -207,9 +208,8 @@ def recipe_for_scans(scans: Iterable[Scan], size: int = 112, name: str = "auto")
         if not scan.modality and not scan.colour and len(scan.pixels) > 1:
             guesses.add("CT" if np.nanmin(scan.pixels) < -500 else "MR")
         modalities.add(scan.modality)
-        spread = np.ptp(scan.pixels, axis=-1) if scan.colour else np.zeros(1)
-        coloured.append(np.mean(spread > 0.05 * max(float(np.nanmax(scan.pixels)), 1e-6)) > 0.25)
-    in_colour = bool(sum(coloured) * 2 > len(coloured))
+        coloured.append(scan.colour and share_in_colour(scan.pixels) > IN_COLOUR)
+    in_colour = sum(coloured) * 2 > len(coloured)
     if modalities != {""} or not guesses or name != "auto" or in_colour:
         return recipe_for(modalities, size, name, in_colour)
     recipe, _ = recipe_for(guesses, size)
@@ -227,14 +227,14 @@ def harmonised(recipe: Recipe, names: Iterable[str]) -> Recipe:
 
     Args:
         recipe: any.
-        names: of `HARMONISERS`, in this order; others ("fda", "mixstyle") act on batches and change no recipe.
+        names: of `HARMONISING_STEPS`, in this order; others ("fda", "mixstyle") act on batches and change no recipe.
     """
-    wanted = [name for name in names if name in HARMONISERS]
-    added = [name for name in wanted if HARMONISERS[name] not in {step.name for step in recipe.steps}]
+    wanted = [name for name in names if name in HARMONISING_STEPS]
+    added = [name for name in wanted if HARMONISING_STEPS[name] not in {step.name for step in recipe.steps}]
     last = len(recipe.steps)
     while last and recipe.steps[last - 1].name in SLICES:
         last -= 1
-    steps = (*recipe.steps[:last], *(Step(HARMONISERS[name]) for name in added), *recipe.steps[last:])
+    steps = (*recipe.steps[:last], *(Step(HARMONISING_STEPS[name]) for name in added), *recipe.steps[last:])
     return replace(recipe, name="+".join([recipe.name, *added]), steps=steps)
 
 
@@ -249,10 +249,11 @@ VOLUMES: dict[str, Callable[[int], Step]] = {
 def for_volumes(recipe: Recipe, volumes: str = "slices", slices: int = 16) -> Recipe:
     """The recipe with another choice of what the backbone sees of a volume or cine loop; pictures stay pictures.
 
-    The step takes the place of `choose_slices`; neighbours stand behind a step that makes channels. A recipe without
-    one (composed in YAML) gets it at its end; one that already puts slices together its own way keeps that unless
-    neighbours or projections are asked for. With the defaults every recipe stays as it is, so that what a YAML file
-    says of slices counts.
+    Another number of slices changes `choose_slices` where it stands. Neighbours and projections come last, in the
+    place of what chose slices before, since the other steps look at a picture or at a whole volume, and not at slices
+    side by side; so those steps go through all slices, which of a long loop takes a while. A recipe that puts slices
+    together its own way (composed in YAML), or takes them all, keeps that unless neighbours or projections are asked
+    for. With the defaults every recipe stays as it is, so that what a YAML file says of slices counts.
 
     Args:
         recipe: any.
@@ -269,9 +270,7 @@ def for_volumes(recipe: Recipe, volumes: str = "slices", slices: int = 16) -> Re
     if volumes == "slices" and (slices == 16 or set(here) != {"choose_slices"}):
         return recipe
     others = tuple(step for step in recipe.steps if step.name not in SLICES)
-    before = [step.name in SLICES for step in recipe.steps].index(True) if here else len(others)
-    makers = [place + 1 for place, step in enumerate(others) if step.name in CHANNELS]
-    at = max(before, *makers) if volumes == "neighbours" and makers else before
+    at = [step.name in SLICES for step in recipe.steps].index(True) if volumes == "slices" else len(others)
     steps = (*others[:at], VOLUMES[volumes](slices), *others[at:])
     colours = recipe.channels // made_channels(recipe.steps)  # 3 for a recipe in colour
     return replace(recipe, steps=steps, channels=colours * made_channels(steps))

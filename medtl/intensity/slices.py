@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from medtl.errors import InputError
 from medtl.intensity.geometry import as_axial, on_grid, resize
 from medtl.intensity.values import padding_of
 from medtl.scans.scan import Scan
@@ -32,11 +31,11 @@ def neighbouring_slices(scan: Scan, most: int = 16, n: int = 3) -> Scan:
     Over the first and last slice the edge is repeated; a picture is repeated `n` times. Of colours or windows, each
     slice brings all its channels: (slices, rows, columns, n * channels).
 
-    Raises:
-        InputError: `n` is even, or below 1.
+    Args:
+        scan: pixels (slices, rows, columns[, channels]).
+        most: how many slices are chosen at most.
+        n: odd.
     """
-    if n < 1 or n % 2 == 0:
-        raise InputError(f"recipe step 'neighbouring_slices': n is {n}; give an odd number, so that one is the middle")
     slices = len(scan.pixels)
     chosen = _evenly(slices, most) if slices > most else np.arange(slices)
     rows = [scan.pixels[np.clip(chosen + offset, 0, slices - 1)] for offset in range(-(n // 2), n // 2 + 1)]

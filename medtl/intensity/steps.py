@@ -29,8 +29,9 @@ from medtl.intensity.pet import suv
 from medtl.intensity.regions import crop_border, crop_to_body, crop_to_foreground, crop_to_region
 from medtl.intensity.slices import choose_slices, neighbouring_slices, project
 
-#: Adding a step = adding a function in a file of this folder and a line here. A recipe names its steps by these names,
-#: on disk too. Pixels inside a recipe: (slices, rows, columns) or (slices, rows, columns, channels).
+#: Adding a step = adding a function in a file of this folder, a line here, and in `allowed.py` what its parameters may
+#: be. A recipe names its steps by these names, on disk too. Pixels inside a recipe: (slices, rows, columns) or (slices,
+#: rows, columns, channels).
 STEPS: Mapping[str, Callable[..., Any]] = {
     "crop_to_region": crop_to_region,
     "crop_to_foreground": crop_to_foreground,
@@ -71,10 +72,10 @@ LEARNERS: Mapping[str, Callable[..., dict[str, Any]]] = {
     "match_histogram": learn_histogram,
 }
 
-#: How many channels a step makes of one, by its parameters, for steps that make channels themselves.
+#: How many channels a step makes of one, by all its parameters, for steps that make channels themselves.
 CHANNELS: Mapping[str, Callable[..., int]] = {
     "windows": count_windows,
-    "neighbouring_slices": lambda most=16, n=3: n,
+    "neighbouring_slices": lambda most, n: n,
 }
 
 #: Steps that choose among slices or put them together. What harmonises grey values goes before them: see `harmonised`.

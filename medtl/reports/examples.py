@@ -75,7 +75,7 @@ def as_shown(pixels: np.ndarray, recipe: Recipe) -> np.ndarray:
     """
     for step in recipe.steps:
         if step.name == "neighbouring_slices":
-            each = len(pixels) // int(step.parameters.get("n", 3))
+            each = len(pixels) // step.arguments["n"]
             middle = len(pixels) // each // 2
             pixels = pixels[middle * each : (middle + 1) * each]
     in_colour = recipe.channels == 3 * made_channels(recipe.steps)

@@ -8,7 +8,10 @@ import sys
 from importlib import metadata
 from typing import Any
 
-PACKAGES = ("torch", "timm", "numpy", "monai", "scikit-learn", "SimpleITK", "pydicom", "nibabel", "onnxruntime")
+PACKAGES = (
+    *("torch", "timm", "numpy", "monai", "scikit-learn", "onnxruntime"),
+    *("pillow", "scipy", "scikit-image", "SimpleITK", "pydicom", "nibabel"),  # what makes the pixels
+)
 
 
 def provenance(seed: int | None = None, **digests: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from medtl.scans.scan import Scan
+from medtl.scans.scan import IN_COLOUR, Scan, share_in_colour
 
 MEASURED = {"CT", "MR", "PT", "NM"}  # their values are measurements: nobody writes on them but in a secondary capture
 SIDE = 400  # pictures of twice this length and more are shrunk by a whole factor: strokes are 1 to 6 pixels wide then
@@ -128,9 +128,7 @@ def _is_measured(scan: Scan) -> bool:
 
 def _in_colour(picture: np.ndarray) -> bool:
     """Whether the colours of (rows, columns[, 3]) are more than those of letters and a logo."""
-    if picture.ndim == 2:
-        return False
-    return bool(np.mean(np.ptp(picture, axis=-1) > 0.05 * max(float(picture.max()), 1e-6)) > 0.25)
+    return picture.ndim == 3 and share_in_colour(picture) > IN_COLOUR
 
 
 def _can_be_read(grey: np.ndarray) -> bool:

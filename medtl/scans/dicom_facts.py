@@ -115,5 +115,5 @@ def _numbers(elements: Any, keyword: str) -> list[float]:
 
 def _text(elements: Any, keyword: str) -> str:
     value = elements.get(keyword)
-    value = value[0] if isinstance(value, list) else value
+    value = next(iter(value), "") if isinstance(value, list) else value
     return value if isinstance(value, str) else ""

@@ -11,6 +11,7 @@ import numpy as np
 from medtl.errors import ScanError
 
 EXACT = 2**24  # float32 holds every whole number up to here
+IN_COLOUR = 0.25  # the share of its pixels from which on the colours of a picture are more than letters and a logo
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class Scan:
     def colour(self) -> bool:
         """Whether the last axis of `pixels` is red, green, blue."""
         return self.pixels.ndim == 4
+
+
+def share_in_colour(pixels: np.ndarray) -> float:
+    """The share of pixels (..., 3), 0 to 1, whose colours differ by more than a twentieth of the largest value."""
+    return float(np.mean(np.ptp(pixels, axis=-1) > 0.05 * max(float(np.nanmax(pixels)), 1e-6)))
 
 
 def to_float32(values: np.ndarray, step: float | None = None) -> tuple[np.ndarray, float]:

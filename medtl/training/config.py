@@ -15,13 +15,11 @@ from medtl.data.augmentation import Augmentation
 from medtl.errors import InputError
 from medtl.finetuning import STRATEGIES
 from medtl.intensity import Recipe
+from medtl.intensity.composed import is_recipe_file
 from medtl.methods import METHODS
 from medtl.models import DEFAULT
 from medtl.training.loop import Plan
 from medtl.training.mixes import HARMONISERS
-
-#: Recipes of pictures without an up: cells, tissue, skin, the inside of a gut.
-NO_UP = ("colour", "stained")
 
 
 class _Strict(BaseModel):
@@ -69,7 +67,7 @@ class Views(_Strict):
         if self.flip is None:
             told["flip"] = 0.5 if recipe.flip else 0.0
         if self.flip_vertical is None:
-            told["flip_vertical"] = 0.5 if recipe.name.split("+")[0] in NO_UP else 0.0
+            told["flip_vertical"] = 0.5 if recipe.flip_vertical else 0.0
         return Augmentation(**told)
 
 
@@ -151,6 +149,8 @@ class Config(_Strict):
 def load_config(path: str | Path | None = None, **flags: Any) -> Config:
     """The configuration in a YAML file, overruled by the flags that are given (not None).
 
+    A recipe's file that it names is looked for beside it first, as recipe.json lies beside the config.yaml of a Run.
+
     Raises:
         InputError: the file is not there, is not YAML, or says what is not known; a misspelt key names the nearest.
     """
@@ -166,6 +166,9 @@ def load_config(path: str | Path | None = None, **flags: Any) -> Config:
             raise InputError(f"{path}: is not a YAML file: {str(error).splitlines()[0]}") from error
         if not isinstance(told, Mapping):
             raise InputError(f"{path}: is not a list of `key: value` lines; see configs/ for examples")
+        recipe = told.get("recipe")
+        if isinstance(recipe, str) and is_recipe_file(recipe) and (Path(path).parent / recipe).is_file():
+            told = {**told, "recipe": str(Path(path).parent / recipe)}
     given = {name: value for name, value in flags.items() if value is not None}
     default_method = Config.model_fields["method"].default
     if "method" in given and given["method"] != told.get("method", default_method):

@@ -16,8 +16,9 @@ def recipes() -> dict[str, list[dict[str, Any]]]:
 
     Returns:
         `recipes`, one row each: `recipe`, the DICOM modality it is `chosen for`, its `channels`, what it `does`,
-        whether augmentation may `flip` it, and its `steps` with their parameters. `steps`, one row each: `step`, what
-        it `does`, its `parameters` with their defaults, and whether it `learns` from a cohort.
+        whether augmentation may `flip` it (`flip_vertical`: top for bottom), and its `steps` with their parameters.
+        `steps`, one row each: `step`, what it `does`, its `parameters` with their defaults, and whether it `learns`
+        from a cohort.
     """
     from medtl.intensity import ABOUT, RECIPES
     from medtl.intensity.steps import LEARNERS, STEPS
@@ -33,6 +34,7 @@ def recipes() -> dict[str, list[dict[str, Any]]]:
                 "channels": recipe.channels,
                 "does": does,
                 "flip": recipe.flip,
+                "flip_vertical": recipe.flip_vertical,
                 "steps": [{step.name: dict(step.parameters)} for step in recipe.steps],
             }
         )

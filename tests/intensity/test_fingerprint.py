@@ -184,7 +184,14 @@ def test_another_modality_lies_outside_and_one_of_the_same_kind_does_not() -> No
     fingerprint = Fingerprint.fit([told("DX"), told("")])
     assert fingerprint.outside(told("CT")) == ["modality CT, trained on DX"]
     assert fingerprint.outside(told("CR")) == fingerprint.outside(told("")) == []
-    assert Fingerprint.fit([told("")]).outside(told("CT")) == []
+
+
+def test_where_no_scan_trained_on_names_its_modality_that_of_a_scan_outside_is_said_first() -> None:
+    fingerprint = several(slices=(1, 1), high=(200, 255))
+    assert fingerprint.outside(told("US", slices=1, high=230)) == fingerprint.outside(told("CT")) == []
+    said = fingerprint.outside(told("CT", slices=6, high=2000))
+    assert said[0] == "modality CT, trained on scans that name none"
+    assert said[1:] == fingerprint.outside(told(slices=6, high=2000)) and len(said) == 3
 
 
 def test_a_new_manufacturer_is_said_and_does_not_make_a_scan_unfamiliar() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from monai.data import MetaTensor
 from monai.transforms import Spacing
 
-from medtl.errors import InputError, ScanError
+from medtl.errors import ScanError
 from medtl.intensity.geometry import resample
 from medtl.scans import Scan
 
@@ -88,12 +88,6 @@ def test_channels_are_resampled_each():
     many = Scan(np.stack([scan.pixels, 2 * scan.pixels], axis=-1), AFFINE, "CT", SPACING)
     one = resample(scan, (3.0, 0.9, 0.5)).pixels
     np.testing.assert_allclose(resample(many, (3.0, 0.9, 0.5)).pixels, np.stack([one, 2 * one], axis=-1), rtol=1e-5)
-
-
-@pytest.mark.parametrize("spacing", [(1.0, 1.0), (1.0, 0.0, 1.0), (1.0, -1.0, 1.0), (float("nan"), 1.0, 1.0)])
-def test_what_is_no_spacing_is_refused(spacing):
-    with pytest.raises(InputError, match="give mm between slices, rows and columns"):
-        resample(a_volume(), spacing)
 
 
 def test_an_unknown_spacing_is_refused_and_kept_where_it_may_be():

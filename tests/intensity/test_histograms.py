@@ -63,6 +63,16 @@ def test_landmarks_are_a_hand_computed_piecewise_map() -> None:
     np.testing.assert_allclose(first, -1 + 0.1 * 0.5 / 1.105, atol=1e-5)  # on the way from black to the first landmark
 
 
+def test_a_saturated_scan_has_no_scale_and_is_left_out() -> None:
+    pixels = a_scan(0).pixels.copy()
+    pixels[pixels > pixels.mean()] = 0.9
+    saturated = Scan(pixels)
+    assert learn_landmarks([saturated, a_scan(1)]) == learn_landmarks([a_scan(1)])
+    assert np.isfinite(landmarks(saturated, **learn_landmarks([a_scan(1)])).pixels).all()
+    with pytest.raises(InputError, match="in every scan all that is bright has one value"):
+        learn_landmarks([saturated, saturated])
+
+
 def test_the_standard_scale_is_the_mean_after_the_ends_were_made_common() -> None:
     scans = [a_scan(seed) for seed in range(5)]
     each = np.array([learn_landmarks([scan])["scale"][0] for scan in scans])

@@ -120,6 +120,12 @@ def test_whatever_the_pixels_only_the_widened_mask_changes(shape, seed, colour):
     assert not (changed & ~np.broadcast_to(widened, changed.shape)).any()
 
 
+def test_a_word_with_no_tissue_around_it_stays_as_it_is(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("medtl.intensity.overlay.overlay_of", lambda scan: np.ones(scan.pixels.shape, bool))
+    scan = scan_of(speckle())
+    np.testing.assert_array_equal(fill_overlay(scan).pixels, scan.pixels)
+
+
 def test_the_mask_and_the_word_agree_on_real_pictures(shared_data):
     with LABELS.open(newline="") as file:
         files = [row["file"] for row in csv.DictReader(file)][::9]

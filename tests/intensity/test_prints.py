@@ -41,6 +41,17 @@ def test_a_picture_has_no_spacing_of_slices_and_unknown_is_nan() -> None:
     assert math.isnan(zero.number("spacing of rows")) and math.isnan(zero.number("spacing of columns"))
 
 
+def test_pet_is_told_as_uptake_whatever_the_dose() -> None:
+    uptake = np.random.default_rng(0).gamma(1, 1, (5, 20, 20)).astype(np.float32)
+    padded = np.pad(uptake, ((0, 0), (0, 0), (0, 5)), constant_values=-1)
+    found = [
+        print_of(Scan(padded * dose, None, "PT", header={"suv": 1 / dose, "padding": (-dose, -dose)})).numbers[:3]
+        for dose in (1, 2048)
+    ]
+    assert found[1] == pytest.approx(found[0])
+    assert found[0] == pytest.approx(np.percentile(uptake, (1, 50, 99)).tolist(), rel=1e-5)
+
+
 def test_padding_and_gaps_do_not_count() -> None:
     pixels = np.linspace(0, 100, 2500, dtype=np.float32).reshape(1, 50, 50)
     framed = np.full((1, 90, 90), -2000, np.float32)

@@ -61,7 +61,7 @@ def test_the_digest_follows_all_that_decides_the_pixels() -> None:
 
 
 def test_the_pixels_of_each_version_stay_as_they_are() -> None:
-    """Where this fails, a step gives other pixels than before: raise the version of each recipe that has it.
+    """Where this fails and `test_versions.py` does not, a recipe has other steps than before: raise its version.
 
     Version 2 crops to ultrasound regions and leaves padding out; a scan that knows of neither is as in version 1.
     """
@@ -118,6 +118,7 @@ def saved_step(name: str, version: int | None = 1, **parameters: float) -> dict:
         ({"landmarks": [1]}, "'landmarks', which this medtl does not know"),
         ({"size": "112"}, "size is '112'"),
         ({"flip": "no"}, "flip is 'no'"),
+        ({"flip_vertical": 1}, "flip_vertical is 1"),
         ({"channels": 2}, "channels is 2 and its steps make 1 of grey and 3 of red, green, blue: give 1 or 3"),
     ],
 )
@@ -130,6 +131,9 @@ def test_a_recipe_cut_off_is_refused() -> None:
     for key in RECIPES["ct"].to_dict():
         saved = RECIPES["ct"].to_dict()
         del saved[key]
+        if key == "flip_vertical":
+            assert Recipe.from_dict(saved) == RECIPES["ct"]  # older medtl did not know it
+            continue
         says = "does not say which versions" if key in ("common", "flip") else r"recipe\.json is not a recipe"
         with pytest.raises(InputError, match=says):
             Recipe.from_dict(saved)
@@ -193,8 +197,8 @@ def test_a_scan_of_padding_alone_shows_nothing() -> None:
 @pytest.mark.parametrize(
     ("steps", "channels", "start"),
     [
-        ((), 1, "grey"),
-        ((), 3, "colour"),
+        ((Step("bit_range"),), 1, "grey"),
+        ((Step("bit_range"),), 3, "colour"),
         ((Step("windows", {"names": ["brain", "bone"]}),), 2, "grey"),
         ((Step("windows", {"names": ["brain", "bone", "lung"]}),), 3, "grey"),
         ((Step("neighbouring_slices", {"n": 3}), Step("window", {"level": 40, "width": 80})), 3, "grey"),
@@ -267,14 +271,23 @@ def test_what_has_learnt_stays_and_what_has_not_is_said() -> None:
         recipe.fit([Scan(np.full((1, 9, 9), 7.0, np.float32))])
 
 
-def test_flip_is_saved_and_changes_no_digest() -> None:
+@pytest.mark.parametrize("steps", [(), (Step("orient"), Step("choose_slices"))])
+def test_values_that_no_step_made_grey_are_refused(steps: tuple[Step, ...]) -> None:
+    with pytest.raises(InputError, match=r"'mine' leaves values from .* add a step .*percentile_window"):
+        Recipe("mine", steps=steps)(a_scan("ct"))
+    grey = Scan(np.linspace(-1, 1, 900, dtype=np.float32).reshape(1, 30, 30))
+    assert Recipe("mine", size=45, steps=steps)(grey).max() == pytest.approx(1, abs=0.01)
+
+
+def test_flips_are_saved_and_change_no_digest() -> None:
     """The heart lies left, and the liver right; a breast or a brain has its like on the other side."""
     flips = {name for name, recipe in RECIPES.items() if recipe.flip}
     assert {"ultrasound", "mr", "colour", "picture"} <= flips
     assert not {name for name in RECIPES if name.startswith(("ct", "radiograph"))} & flips
-    other = replace(RECIPES["ct"], flip=True)
-    assert other.digest == RECIPES["ct"].digest
-    assert Recipe.from_dict(other.to_dict()).flip is True
+    assert {name for name, recipe in RECIPES.items() if recipe.flip_vertical} == {"colour", "stained"}
+    for other in (replace(RECIPES["ct"], flip=True), replace(RECIPES["ct"], flip_vertical=True)):
+        assert other.digest == RECIPES["ct"].digest
+        assert Recipe.from_dict(other.to_dict()) == other != RECIPES["ct"]
 
 
 def test_parameters_are_what_json_can_hold() -> None:

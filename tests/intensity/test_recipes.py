@@ -104,6 +104,7 @@ name: chest
 size: 64
 channels: 2
 flip: false
+flip_vertical: true
 steps:
   - orient
   - choose_slices: {most: 4}
@@ -117,7 +118,7 @@ steps:
         Step("choose_slices", {"most": 4}),
         Step("windows", {"names": ["lung", [50, 350]]}),
     )
-    assert recipe == Recipe("chest", size=64, channels=2, steps=steps)
+    assert recipe == Recipe("chest", size=64, channels=2, steps=steps, flip_vertical=True)
     assert why == "Recipe 'chest', as its file composes it: orient, choose_slices, windows."
     assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
     scan = Scan(np.random.default_rng(0).normal(0, 400, (9, 40, 40)).astype(np.float32))
@@ -146,10 +147,15 @@ def test_what_the_file_does_not_tell_has_defaults(tmp_path: Path) -> None:
         ("steps: orient", r"give `steps:`, a list"),
         ("size: 64", r"give `steps:`, a list"),
         ("steps: [orient]\nsise: 64", "there is no key 'sise': did you mean 'size'"),
-        ("steps: [orient]\nzzz: 64", "there is no key 'zzz': there is name, size, channels, flip, steps"),
+        (
+            "steps: [orient]\nzzz: 64",
+            "there is no key 'zzz': there is name, size, channels, flip, flip_vertical, steps",
+        ),
         ("steps: [orient]\nsize: big", "mine.yaml: recipe 'mine': size is 'big'"),
         ("steps: [orient]\nchannels: 2", "mine.yaml: recipe 'mine': channels is 2 .* give 1 or 3"),
         ("steps: [orient]\nflip: 1", "flip is 1; give true or false"),
+        ("steps: [orient]\nflip_vertical: 1", "flip_vertical is 1; give true or false"),
+        ("steps: [{window: {level: 40, width: 0}}]", "mine.yaml: recipe step 'window': width is 0; give a number abo"),
         ("[orient]", "is not a list of `key: value` lines"),
         ("steps: [", "is not a YAML file"),
     ],
@@ -167,8 +173,9 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_the_recipe_in_the_docs_is_one(tmp_path: Path) -> None:
     docs = Path(__file__).parents[2] / "docs" / "recipes.md"
     blocks = re.findall(r"```yaml\n(.*?)```", docs.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert blocks
-    for block in blocks:
+    composed = [block for block in blocks if "steps:" in block]  # the others are configs
+    assert composed
+    for block in composed:
         assert recipe_from_yaml(written(tmp_path, block)).steps
 
 

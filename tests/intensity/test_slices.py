@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from medtl.errors import InputError
 from medtl.intensity import RECIPES
 from medtl.intensity.geometry import orient
+from medtl.intensity.overlay import fill_overlay
 from medtl.intensity.recipe import Recipe, Step
-from medtl.intensity.recipes import for_volumes
+from medtl.intensity.recipes import for_volumes, harmonised
 from medtl.intensity.slices import choose_slices, neighbouring_slices, project
 from medtl.scans import Scan
 from medtl.scans.read import read_scan
@@ -53,12 +54,6 @@ def test_neighbours_of_windows_bring_all_their_channels() -> None:
     found = neighbouring_slices(scan, 16, 3).pixels
     assert found.shape == (9, 3, 4, 6)
     np.testing.assert_array_equal(found[4], np.concatenate([scan.pixels[3], scan.pixels[4], scan.pixels[5]], axis=-1))
-
-
-@pytest.mark.parametrize("n", [0, 2, -1])
-def test_an_even_number_of_neighbours_has_no_middle(n: int) -> None:
-    with pytest.raises(InputError, match="odd number"):
-        neighbouring_slices(a_scan(3, 4, 4), n=n)
 
 
 # ---- projections
@@ -164,13 +159,13 @@ def test_unknown_spacing_counts_voxels(spacing: tuple[float, float, float]) -> N
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize("volumes", ["slices", "neighbours", "projections"])
 def test_every_recipe_takes_every_choice(name: str, volumes: str) -> None:
+    """On scans such as it is made for: stained and colour see colours, and all other steps see no slices as colours."""
     recipe = RECIPES[name]
-    if recipe.needs_fit:
-        pytest.skip("has to be fitted first")
-    if "suv" in [step.name for step in recipe.steps]:
-        pytest.skip("needs the facts of a PET header")
     changed = for_volumes(recipe, volumes, 4)
-    scan = Scan(RANDOM.uniform(0, 1000, (9, 40, 32)).astype(np.float32), spacing=(3.0, 1.0, 1.0))
+    colours = (3,) if recipe.flip_vertical else ()
+    scan = Scan(
+        RANDOM.uniform(0, 1000, (9, 40, 32, *colours)).astype(np.float32), spacing=(3.0, 1.0, 1.0), header={"suv": 0.01}
+    )
     pixels = changed(scan)
     instances, channels = {"slices": (4, 1), "neighbours": (4, 3), "projections": (3, 1)}[volumes]
     assert pixels.shape == (instances, channels * recipe.channels, 112, 112)
@@ -184,12 +179,37 @@ def test_the_middle_channel_of_neighbours_is_the_slice_alone() -> None:
     np.testing.assert_array_equal(between[:, 1:2], alone)
 
 
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("volumes", ["neighbours", "projections"])
+@pytest.mark.parametrize("names", [(), ("histogram",)])
+def test_slices_are_put_together_last(name: str, volumes: str, names: tuple[str, ...]) -> None:
+    recipe = harmonised(RECIPES[name], names)
+    *others, last = (step.name for step in for_volumes(recipe, volumes, 4).steps)
+    assert others == [step.name for step in recipe.steps if step.name != "choose_slices"]
+    assert last == {"neighbours": "neighbouring_slices", "projections": "project"}[volumes]
+
+
+def test_neighbours_of_a_loop_are_filled_as_its_frames_are() -> None:
+    """Letters are looked for in each frame, and not in three frames as if they were red, green and blue."""
+    frames = np.random.default_rng(0).integers(40, 60, (5, 90, 120)).astype(np.float32)
+    for left in range(20, 84, 8):
+        frames[:, 30:42, left : left + 2] = frames[:, 30:32, left : left + 5] = 250
+    loop = Scan(frames, None, "US", header={"bits": 8})
+    assert (fill_overlay(loop).pixels != frames).any(axis=(1, 2)).all()
+    recipe = Recipe("mine", size=120, steps=(Step("choose_slices"), Step("fill_overlay"), Step("bit_range")))
+    alone, between = (for_volumes(recipe, volumes, 5)(loop) for volumes in ("slices", "neighbours"))
+    np.testing.assert_array_equal(between[:, 1:2], alone)
+    np.testing.assert_array_equal(between[1:, 0], alone[:-1, 0])
+
+
 def test_defaults_change_nothing_and_a_recipe_of_ones_own_is_kept() -> None:
     assert for_volumes(RECIPES["mr"]) is RECIPES["mr"]
     own = Recipe("mine", channels=5, steps=(Step("bit_range"), Step("neighbouring_slices", {"most": 7, "n": 5})))
     assert for_volumes(own, "slices", 9) is own
     three = for_volumes(own, "neighbours", 9)
     assert three.channels == 3 and three.steps[1] == Step("neighbouring_slices", {"most": 9, "n": 3})
+    whole = Recipe("whole", steps=(Step("choose_slices"), Step("bit_range")))
+    assert for_volumes(whole, "slices", 9).steps == (Step("choose_slices", {"most": 9}), Step("bit_range"))
     bare = Recipe("bare", steps=(Step("bit_range"),))
     assert for_volumes(bare, "slices", 9) is bare
     assert for_volumes(bare, "projections").steps == (Step("bit_range"), Step("project"))

@@ -15,6 +15,7 @@ def test_versions_machine_seed_and_digests() -> None:
     assert found["seed"] == 7
     assert found["digests"] == {"source": "abc"}
     assert {"medtl", "python", "torch", "timm", "numpy"} <= found["versions"].keys()
+    assert {"pillow", "scipy", "scikit-image", "SimpleITK"} <= found["versions"].keys()  # what recipes compute with
     assert f'"{platform.node()}"' not in json.dumps(found)
 
 

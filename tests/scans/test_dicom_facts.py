@@ -14,7 +14,7 @@ from pydicom.pixels import apply_voi
 from pydicom.uid import ExplicitVRLittleEndian
 
 from medtl.scans.dicom import read_dicom
-from medtl.scans.dicom_facts import facts
+from medtl.scans.dicom_facts import _text, facts
 from medtl.scans.dicom_header import read_elements
 from medtl.scans.dicom_pixels import real_values
 from medtl.scans.read import read_scan
@@ -260,6 +260,10 @@ def test_no_identifier_and_no_free_text(tmp_path: Path) -> None:
     found = facts_of(picture, tmp_path)
     assert secret not in repr(found)
     assert (found["burned_in"], found["manufacturer"], found["model"], found["bits"]) == (True, "Maker", "Model", 12)
+
+
+def test_several_makers_are_the_first_and_none_is_none() -> None:
+    assert [_text({"Manufacturer": names}, "Manufacturer") for names in (["A", "B"], [], None)] == ["A", "", ""]
 
 
 def test_rounding_in_any_slice_of_a_series_is_said(phantom: Any, save: Any) -> None:

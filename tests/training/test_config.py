@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,12 +80,13 @@ def test_plan_and_views_are_what_was_told() -> None:
 
 @pytest.mark.parametrize(
     ("recipe", "flip", "flip_vertical"),
-    [("radiograph", 0.0, 0.0), ("ultrasound", 0.5, 0.0), ("picture", 0.5, 0.0), ("colour", 0.5, 0.5)],
+    [("radiograph", 0.0, 0.0), ("ultrasound", 0.5, 0.0), ("picture", 0.5, 0.0), ("stained", 0.5, 0.5)],
 )
 def test_views_flip_as_the_anatomy_allows(recipe: str, flip: float, flip_vertical: float) -> None:
     view = Views().augmentation(RECIPES[recipe])
     assert (view.flip, view.flip_vertical) == (flip, flip_vertical)
     assert Views().augmentation(harmonised(RECIPES[recipe], ["histogram"])) == view
+    assert Views().augmentation(replace(RECIPES[recipe], name="colour")) == view  # a name decides nothing
     told = Views(flip=0.2, flip_vertical=0.1).augmentation(RECIPES[recipe])
     assert (told.flip, told.flip_vertical) == (0.2, 0.1)
 

@@ -50,7 +50,7 @@ NO_METHOD: Any = None
 
 # ---- the registry ------------------------------------------------------------------------------------------------
 def test_those_in_the_recipe_are_the_recipes() -> None:
-    assert set(IN_THE_RECIPE) == set(recipes.HARMONISERS)
+    assert set(IN_THE_RECIPE) == set(recipes.HARMONISING_STEPS)
     assert set(HARMONISERS) == set(IN_THE_RECIPE) | set(MIXES)
 
 

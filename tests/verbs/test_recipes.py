@@ -24,6 +24,7 @@ def test_every_recipe_is_in_the_table(capsys: pytest.CaptureFixture[str]) -> Non
         "channels": 3,
         "does": "brain, subdural and bone window as three channels, at most 16 evenly spaced slices",
         "flip": False,
+        "flip_vertical": False,
         "steps": [
             {"orient": {}},
             {"choose_slices": {"most": 16}},
