@@ -247,7 +247,7 @@ def adapt_cohorts(
             )  # fmt: skip
             candidates.append(timed(phase, found, start))
         at_source["adapted"] = max(candidates, key=lambda each: each[1])[0]
-        models["adapted"] = for_site(at_source["adapted"], target, config.adapt.batch)
+        models["adapted"] = for_site(at_source["adapted"], target, config.adapt.batch, fabric.device)
     for model in {id(model): model for model in [*at_source.values(), *models.values()]}.values():
         expect_prior_of(model, source, config.balance)
     decision = decide(models, at_source, witness, held_out, target, config.harmonise)

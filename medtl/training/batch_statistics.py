@@ -18,7 +18,9 @@ SCANS = 384
 BATCH = 64
 
 
-def with_statistics_of(classifier: Classifier, cohort: Cohort, seed: int = 0) -> Classifier:
+def with_statistics_of(
+    classifier: Classifier, cohort: Cohort, seed: int = 0, device: torch.device | None = None
+) -> Classifier:
     """A copy whose batch normalisation uses the means and variances of the cohort's scans; no label is looked at.
 
     Adaptive batch normalisation (Li et al., Pattern Recognition 2018, arXiv:1603.04779). A method that deals source and
@@ -32,12 +34,15 @@ def with_statistics_of(classifier: Classifier, cohort: Cohort, seed: int = 0) ->
         classifier: stays as it is.
         cohort: the site's scans, at least 16; with fewer the copy keeps the statistics it has.
         seed: which scans, where there are more than 384.
+        device: where to compute; by default where the classifier is. The copy lies beside the classifier.
     """
     adapted = copy.deepcopy(classifier)
     norms = [module for module in adapted.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     if not norms or len(cohort) < 16:
         return adapted.eval()
-    adapted.eval()
+    home = next(adapted.parameters()).device
+    there = device or home
+    adapted.to(there).eval()
     usual = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
@@ -48,14 +53,13 @@ def with_statistics_of(classifier: Classifier, cohort: Cohort, seed: int = 0) ->
             bags = [cohort.pixels(row) for row in rows]
             bag = torch.from_numpy(np.repeat(np.arange(len(rows)), [len(each) for each in bags]))
             pixels = torch.from_numpy(np.concatenate(bags)).contiguous(memory_format=torch.channels_last)
-            device = next(adapted.parameters()).device
-            adapted(pixels.to(device), bag.to(device), len(rows))
+            adapted(pixels.to(there), bag.to(there), len(rows))
     for norm, momentum in zip(norms, usual, strict=True):
         norm.momentum = momentum
-    return adapted.eval()
+    return adapted.to(home).eval()
 
 
-def for_site(classifier: Classifier, cohort: Cohort, batch: int) -> Classifier:
+def for_site(classifier: Classifier, cohort: Cohort, batch: int, device: torch.device | None = None) -> Classifier:
     """The trained model as it is to work at a site: a copy with that site's batch statistics, or as it was trained.
 
     Batches of volumes that are too large for one pass are trained on chunk by chunk, with the backbone's batch
@@ -67,10 +71,11 @@ def for_site(classifier: Classifier, cohort: Cohort, batch: int) -> Classifier:
         classifier: stays as it is.
         cohort: the site's scans.
         batch: scans a step of its training.
+        device: where to compute, as in `with_statistics_of`.
     """
     if is_cut(batch * float(np.mean(cohort.bag_sizes)), batch):
         return copy.deepcopy(classifier).eval()
-    return with_statistics_of(classifier, cohort)
+    return with_statistics_of(classifier, cohort, device=device)
 
 
 def _batches(scans: int, seed: int) -> Iterator[np.ndarray]:

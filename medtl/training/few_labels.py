@@ -63,7 +63,7 @@ def finetune_classifier(
         folder: for checkpoints.
     """
     strategy = STRATEGIES[config.strategy]
-    before = for_site(classifier, everyone, config.finetune.batch)
+    before = for_site(classifier, everyone, config.finetune.batch, fabric.device)
     tuned, held_out, shares = copy.deepcopy(before), None, {}
     if strategy.probes:
         all_logits, all_features = outputs(before, everyone)

@@ -148,6 +148,35 @@ def test_many_slices_go_through_in_even_chunks() -> None:
     assert np.allclose(norm.running_var, variance, rtol=0.02)
 
 
+def test_it_is_computed_on_the_device_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On meta, where nothing is computed and from where nothing comes back, so that coming back is noted only."""
+    meta, devices = torch.device("meta"), []
+    moved = Classifier.to
+
+    def to(self: Classifier, device: torch.device) -> Classifier:
+        devices.append(device)
+        return moved(self, device) if device == meta else self
+
+    def forward(self: Classifier, pixels: Tensor, bag: Tensor, n: int) -> None:
+        assert pixels.device == bag.device == next(self.parameters()).device == meta
+
+    monkeypatch.setattr(Classifier, "to", to)
+    monkeypatch.setattr(Classifier, "forward", forward)
+    before = classifier()
+    for_site(before, scans(20, most=3), 8, meta)
+    assert devices == [meta, torch.device("cpu")]
+    assert next(before.parameters()).device.type == "cpu"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_gpu_finds_the_same_statistics() -> None:
+    before, cohort = classifier(), scans(20, most=3)
+    here, there = with_statistics_of(before, cohort), for_site(before, cohort, 8, torch.device("cuda"))
+    for name, value in here.state_dict().items():
+        assert there.state_dict()[name].device.type == "cpu"
+        assert torch.allclose(there.state_dict()[name], value, atol=1e-4)
+
+
 def test_a_model_that_was_trained_on_chunks_keeps_its_statistics() -> None:
     before, volumes, few_slices = classifier(), scans(20, most=50), scans(20, most=3)
     cut, whole = for_site(before, volumes, 8), for_site(before, few_slices, 8)
