@@ -44,7 +44,14 @@ def measured(fixed: str, seen: Cohort, unseen: Cohort) -> dict[str, float]:
         classifier = with_statistics_of(classifier, seen)
     plan = SETTING.plan(DEFAULT)
     role = Role(seen, Deal(seen.label, plan.batch, 0))
-    fit(METHODS["source-only"](classifier), {"source": role}, plan, fabric=Fabric("cpu"), seed=0, phase=fixed)
+    fit(
+        METHODS["source-only"](classifier),
+        {"source": role},
+        plan,
+        fabric=Fabric(accelerator="cpu"),
+        seed=0,
+        phase=fixed,
+    )
     return {
         "as trained": area(classifier.cpu().eval(), unseen),
         "taken afterwards": area(with_statistics_of(classifier, seen), unseen),
