@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from medtl.models.chunks import in_chunks
+from medtl.models.chunks import in_chunks, statistics_fixed
 from medtl.models.output import Output
 from medtl.models.pooling import POOLINGS, MeanPooling
 
@@ -21,7 +22,8 @@ class Classifier(nn.Module):
 
     More than 64 slices go through the backbone chunk by chunk (`medtl.models.chunks`): memory does not grow with
     their number. In training the batch statistics of the backbone are fixed while that is so; see
-    `medtl.training.batch_statistics.for_site` for what that means when a model is handed over.
+    `medtl.training.batch_statistics.for_site` for what that means when a model is handed over. A training that has any
+    such batch sets `fixed`, so that they are fixed in its smaller batches too; no weight, and not in the state dict.
 
     Args:
         backbone: gives (instances, F) for pixels (instances, C, H, W), and knows its F as `num_features`.
@@ -44,6 +46,7 @@ class Classifier(nn.Module):
         self.head = nn.Linear(bottleneck, n_classes)
         self.shortcut = nn.Linear(backbone.num_features, n_classes, bias=False)
         nn.init.zeros_(self.shortcut.weight).requires_grad_(False)
+        self.fixed = False
 
     def forward(self, pixels: Tensor, bag: Tensor | None = None, scans: int | None = None) -> Output:
         """Classify scans.
@@ -54,7 +57,8 @@ class Classifier(nn.Module):
             scans: N; None where each instance is a scan.
         """
         n = len(pixels) if scans is None else scans
-        features = in_chunks(self.backbone, pixels, n, fixed=self.training)
+        with statistics_fixed(self.backbone) if self.fixed and self.training else nullcontext():
+            features = in_chunks(self.backbone, pixels, n, fixed=self.training)
         if n == len(pixels) and isinstance(self.pooling, MeanPooling):
             return self.classify(features)
         bag = torch.arange(n, device=pixels.device) if bag is None else bag

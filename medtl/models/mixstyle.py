@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from medtl.errors import InputError
+from medtl.models.chunks import statistics_fixed
 
 #: As in the authors' code.
 EPSILON = 1e-6
@@ -82,14 +83,15 @@ class MixStyle:
             stage = backbone.get_submodule(name)
             stage.register_forward_hook(self._hook(stage, name, channels))
 
-    def collect(self, batches: Sequence[Tensor]) -> None:
+    def collect(self, batches: Sequence[Tensor], fixed: bool = False) -> None:
         """Fill the bank with the styles of the instances of each of a step's batches; no gradient, no state changes.
 
-        Each batch passes by itself and, as in training, through batch statistics of its own. The pass ends after the
-        last stage that is mixed.
+        Each batch passes by itself and, as in training, through batch statistics of its own, or `fixed` ones. The pass
+        ends after the last stage that is mixed.
 
         Args:
             batches: (instances, C, H, W) of each role; of more than 64 instances an evenly spaced 64 are taken.
+            fixed: whether the training fixes the batch statistics (`Classifier.fixed`).
         """
         norms = [module for module in self.backbone.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
         tracking = [norm.track_running_stats for norm in norms]
@@ -97,7 +99,8 @@ class MixStyle:
         try:
             for norm in norms:
                 norm.track_running_stats = False  # batch statistics, and the running ones stay
-            with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            still = statistics_fixed(self.backbone) if fixed else nullcontext()
+            with torch.no_grad(), torch.random.fork_rng(devices=[]), still:
                 for pixels in batches:
                     self._pass(pixels[:: -(-len(pixels) // LENDERS)])
             self.bank = {

@@ -173,7 +173,7 @@ def adapt_classifier(
 
     def look(epoch: int, method: Method) -> dict[str, float]:
         predictor = method.predictor().eval()
-        here = for_site(predictor, some_target, plan.batch)
+        here = for_site(predictor, some_target, predictor.fixed)
         score = _information(outputs(here, some_target)[0], target)
         source_auroc = _auroc(outputs(predictor, some_source)[0], some_source)
         forgot = source_auroc < best.get("first_auroc", source_auroc) - MAY_FORGET
@@ -197,6 +197,7 @@ def adapt_classifier(
     )
     adapted = copy.deepcopy(warm)
     adapted.load_state_dict(best.get("state") or method.predictor().state_dict())
+    adapted.fixed = method.predictor().fixed
     return (adapted.cpu().eval(), float(best.get("score", -np.inf))), log
 
 
@@ -247,7 +248,7 @@ def adapt_cohorts(
             )  # fmt: skip
             candidates.append(timed(phase, found, start))
         at_source["adapted"] = max(candidates, key=lambda each: each[1])[0]
-        models["adapted"] = for_site(at_source["adapted"], target, config.adapt.batch, fabric.device)
+        models["adapted"] = for_site(at_source["adapted"], target, at_source["adapted"].fixed, fabric.device)
     for model in {id(model): model for model in [*at_source.values(), *models.values()]}.values():
         expect_prior_of(model, source, config.balance)
     decision = decide(models, at_source, witness, held_out, target, config.harmonise)

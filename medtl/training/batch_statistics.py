@@ -11,7 +11,6 @@ from torch import nn
 
 from medtl.data.cohort import Cohort
 from medtl.models import Classifier
-from medtl.models.chunks import is_cut
 
 #: Enough scans for means and variances; more change nothing and cost a forward pass each.
 SCANS = 384
@@ -59,7 +58,7 @@ def with_statistics_of(
     return adapted.to(home).eval()
 
 
-def for_site(classifier: Classifier, cohort: Cohort, batch: int, device: torch.device | None = None) -> Classifier:
+def for_site(classifier: Classifier, cohort: Cohort, fixed: bool, device: torch.device | None = None) -> Classifier:
     """The trained model as it is to work at a site: a copy with that site's batch statistics, or as it was trained.
 
     Batches of volumes that are too large for one pass are trained on chunk by chunk, with the backbone's batch
@@ -70,12 +69,10 @@ def for_site(classifier: Classifier, cohort: Cohort, batch: int, device: torch.d
     Args:
         classifier: stays as it is.
         cohort: the site's scans.
-        batch: scans a step of its training.
+        fixed: whether it was or will be trained with the batch statistics fixed (`Classifier.fixed`).
         device: where to compute, as in `with_statistics_of`.
     """
-    if is_cut(batch * float(np.mean(cohort.bag_sizes)), batch):
-        return copy.deepcopy(classifier).eval()
-    return with_statistics_of(classifier, cohort, device=device)
+    return copy.deepcopy(classifier).eval() if fixed else with_statistics_of(classifier, cohort, device=device)
 
 
 def _batches(scans: int, seed: int) -> Iterator[np.ndarray]:

@@ -20,7 +20,7 @@ from medtl.runs.predict import outputs
 from medtl.training.adaptation import signature_of, weights_signature
 from medtl.training.batch_statistics import for_site
 from medtl.training.config import Config
-from medtl.training.loop import fit
+from medtl.training.loop import ever_cut, fit
 from medtl.training.roles import expect_prior_of, forget_prior, labelled_role, prior_of
 
 #: With fewer labelled scans the network stays as the probe leaves it: training it on 20 cost 0.01 of AUROC and more
@@ -63,7 +63,10 @@ def finetune_classifier(
         folder: for checkpoints.
     """
     strategy = STRATEGIES[config.strategy]
-    before = for_site(classifier, everyone, config.finetune.batch, fabric.device)
+    plan = config.finetune.plan()
+    role = labelled_role(labelled, config, plan, config.seed)
+    fixed = classifier.fixed or ever_cut(role, plan.steps, fabric.world_size)
+    before = for_site(classifier, everyone, fixed, fabric.device)
     tuned, held_out, shares = copy.deepcopy(before), None, {}
     if strategy.probes:
         all_logits, all_features = outputs(before, everyone)
@@ -75,12 +78,11 @@ def finetune_classifier(
         held_out, shares = probe.held_out, probe.shares
     log: list[dict[str, Any]] = []
     if strategy.trains and not (strategy.probes and len(labelled) < ENOUGH_TO_TRAIN):
-        plan = config.finetune.plan()
         if strategy.probes:  # it expects the classes as often as they are labelled, and is dealt them alike
             forget_prior(tuned, prior_of(labelled, config.balance))
         log = fit(
             strategy(tuned).to(memory_format=torch.channels_last),
-            {"labelled": labelled_role(labelled, config, plan, config.seed)},
+            {"labelled": role},
             plan,
             fabric=fabric,
             seed=config.seed,

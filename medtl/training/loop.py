@@ -20,6 +20,8 @@ from medtl.data.loader import Loader
 from medtl.data.samplers import Deal
 from medtl.errors import InputError
 from medtl.methods.base import Batch, Method
+from medtl.models import Classifier
+from medtl.models.chunks import is_cut
 from medtl.progress import track
 from medtl.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -106,6 +108,15 @@ def _gathered(cohort: Cohort, rows: np.ndarray, device: torch.device) -> tuple[T
     return pixels.to(device, non_blocking=pinned), sizes
 
 
+def ever_cut(role: Role, steps: int, world: int = 1) -> bool:
+    """Whether any of the batches is too large for one pass through the backbone, in any of `world` processes."""
+    sizes, share = role.cohort.bag_sizes, -(-role.deal.batch // world)
+    if not is_cut(share * int(sizes.max()), share):
+        return False
+    shares = (role.deal.rows(step)[rank::world] for step in range(steps) for rank in range(world))
+    return any(is_cut(int(sizes[rows].sum()), len(rows)) for rows in shares)
+
+
 def fit(
     method: Method,
     roles: Mapping[str, Role],
@@ -121,6 +132,9 @@ def fit(
     mixes: Sequence[Mix] = (),
 ) -> list[dict[str, Any]]:
     """Train `method` in place.
+
+    Where any batch goes through the backbone in chunks, the batch statistics are fixed for all of them
+    (`Classifier.fixed`).
 
     Args:
         method: its losses are minimised.
@@ -149,6 +163,10 @@ def fit(
             f"of {phase} to {2 * fabric.world_size} or more, or use fewer devices"
         )
     keep = {} if keep is None else keep
+    fixed = any(ever_cut(roles[name], plan.steps, fabric.world_size) for name in roles if name in method.roles)
+    for module in method.modules():
+        if isinstance(module, Classifier):
+            module.fixed = fixed
     trained = _Trained(method, plan, fabric)
     dealer = _Dealer(method, roles, mixes, seed, fabric)
     log: list[dict[str, Any]] = []

@@ -41,7 +41,7 @@ class StyleMix:
         backbone = method.classifier.backbone
         if self._mixing is None or self._mixing.backbone is not backbone:
             self._mixing = MixStyle(backbone)
-        self._mixing.collect([each.pixels for each in batch.values()])
+        self._mixing.collect([each.pixels for each in batch.values()], method.classifier.fixed)
         return dict(batch)
 
 

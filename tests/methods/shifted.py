@@ -45,6 +45,10 @@ class Pictures:
     def __len__(self) -> int:
         return len(self.stack)
 
+    @property
+    def bag_sizes(self) -> np.ndarray:
+        return np.ones(len(self), np.int64)
+
     def pixels(self, i: int) -> np.ndarray:
         return self.stack[i][None]
 

@@ -80,6 +80,22 @@ def test_chunks_leave_the_backbones_statistics_and_their_mode_alone() -> None:
     assert all(module.training for module in model.modules())
 
 
+def test_where_any_batch_is_cut_the_smaller_ones_are_treated_alike() -> None:
+    model, pixels = classifier().train(), torch.randn(6, 1, 8, 8).double()
+    model.fixed = True
+    before = copy.deepcopy(model.backbone.state_dict())
+    found = model(pixels, torch.arange(3).repeat_interleave(2), 3)
+    assert all(torch.equal(value, before[name]) for name, value in model.backbone.state_dict().items())
+    assert torch.allclose(found.features, _still(model)(pixels, torch.arange(3).repeat_interleave(2), 3).features)
+    assert all(module.training for module in model.modules()) and "fixed" not in model.state_dict()
+
+
+def _still(model: Classifier) -> Classifier:
+    twin = copy.deepcopy(model)
+    twin.backbone.eval()
+    return twin
+
+
 def test_pictures_are_never_cut_and_move_the_statistics() -> None:
     model = classifier("mean").train()
     pixels = torch.randn(200, 1, 8, 8).double()

@@ -122,6 +122,25 @@ def test_collecting_changes_no_state_and_draws_nothing(resnet) -> None:
     assert not any(value.requires_grad for styles in mixing.bank.values() for value in styles)
 
 
+def test_where_the_statistics_are_fixed_the_bank_holds_what_a_cut_batch_has(seeded) -> None:
+    """Of 128 slices that go through in chunks; no share is mixed in, so that their own styles are seen."""
+    classifier = Classifier(create_backbone("resnet18", pretrained=False, channels=1), 2, bottleneck=8).train()
+    for norm in classifier.backbone.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.running_mean.normal_(0, 0.3), norm.running_var.uniform_(0.5, 2)
+    seen = []
+    classifier.backbone.get_submodule("layer1").register_forward_hook(lambda m, i, out: seen.append(style_of(out)))
+    pixels, mixing = torch.randn(128, 1, 32, 32), MixStyle(classifier.backbone, p=1.0)
+    mixing.collect([pixels], fixed=True)
+    bank = mixing.bank.pop("layer1")
+    mixing.bank.clear()
+    seen.clear()
+    classifier(pixels, torch.arange(8).repeat_interleave(16), 8)
+    assert len(seen) == 2  # chunks of 64: every other slice, as lends its style
+    assert all(torch.allclose(ours, theirs, atol=1e-5) for ours, theirs in zip(bank, seen[0], strict=True))
+    assert all(norm.training for norm in classifier.backbone.modules())
+
+
 def test_only_some_slices_of_many_lend_their_style(resnet) -> None:
     mixing = MixStyle(resnet)
     mixing.collect([torch.randn(2 * LENDERS + 1, 1, 32, 32)])

@@ -61,8 +61,8 @@ class Pictures(shifted.Pictures):
     def __post_init__(self) -> None:
         self.scan_id = np.array([f"{i:03}" for i in range(len(self.stack))])
         self.members = [[each] for each in self.scan_id]
-        self.bag_sizes = np.ones(len(self.stack), int)
-        self.recipe = type("Recipe", (), {"digest": "d", "channels": 1, "flip": False, "name": "drawn"})()
+        told = {"digest": "d", "channels": 1, "flip": False, "flip_vertical": False, "name": "drawn"}
+        self.recipe = type("Recipe", (), told)()
 
 
 def pictures(site: int, n: int = 48, labelled: bool = True) -> Pictures:
@@ -163,9 +163,9 @@ def adapted(monkeypatch, tmp_path, scores: list[float], source: list[float]) -> 
     seen: list[dict[str, torch.Tensor]] = []
     for_site = adaptation.for_site
 
-    def spy(classifier: Classifier, cohort: Any, batch: int) -> Classifier:
+    def spy(classifier: Classifier, cohort: Any, fixed: bool) -> Classifier:
         seen.append(copy.deepcopy(classifier.state_dict()))
-        return for_site(classifier, cohort, batch)
+        return for_site(classifier, cohort, fixed)
 
     monkeypatch.setattr(adaptation, "for_site", spy)
     config = Config.model_validate({"adapt": {"steps": 2 * (len(scores) - 1), "batch": 8}})

@@ -163,7 +163,7 @@ def test_it_is_computed_on_the_device_that_is_told(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Classifier, "to", to)
     monkeypatch.setattr(Classifier, "forward", forward)
     before = classifier()
-    for_site(before, scans(20, most=3), 8, meta)
+    for_site(before, scans(20, most=3), False, meta)
     assert devices == [meta, torch.device("cpu")]
     assert next(before.parameters()).device.type == "cpu"
 
@@ -171,17 +171,17 @@ def test_it_is_computed_on_the_device_that_is_told(monkeypatch: pytest.MonkeyPat
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 def test_a_gpu_finds_the_same_statistics() -> None:
     before, cohort = classifier(), scans(20, most=3)
-    here, there = with_statistics_of(before, cohort), for_site(before, cohort, 8, torch.device("cuda"))
+    here, there = with_statistics_of(before, cohort), for_site(before, cohort, False, torch.device("cuda"))
     for name, value in here.state_dict().items():
         assert there.state_dict()[name].device.type == "cpu"
         assert torch.allclose(there.state_dict()[name], value, atol=1e-4)
 
 
 def test_a_model_that_was_trained_on_chunks_keeps_its_statistics() -> None:
-    before, volumes, few_slices = classifier(), scans(20, most=50), scans(20, most=3)
-    cut, whole = for_site(before, volumes, 8), for_site(before, few_slices, 8)
+    before, some = classifier(), scans(20, most=3)
+    cut, whole = for_site(before, some, fixed=True), for_site(before, some, fixed=False)
     state = before.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in cut.state_dict().items())
     assert not cut.training and before.training
-    expected_state = with_statistics_of(before, few_slices).state_dict()
+    expected_state = with_statistics_of(before, some).state_dict()
     assert all(torch.equal(value, expected_state[name]) for name, value in whole.state_dict().items())

@@ -21,7 +21,7 @@ from medtl.data.samplers import Deal
 from medtl.errors import InputError
 from medtl.methods import DANN, Method, SourceOnly, Step
 from medtl.training import Plan, Role, fit
-from medtl.training.loop import EPOCH
+from medtl.training.loop import EPOCH, ever_cut
 
 _spec = importlib.util.spec_from_file_location("shifted", Path(__file__).parent.parent / "methods" / "shifted.py")
 shifted = importlib.util.module_from_spec(_spec)
@@ -285,3 +285,50 @@ def test_half_precision_trains_too():
     log = run(method, Plan(steps=60, batch=32, lr=3e-3, backbone_lr=1.0), fabric=Fabric(precision="bf16-mixed"))
     assert log[-1]["task"] < log[0]["task"]
     assert all(parameter.dtype == torch.float32 for parameter in method.parameters())
+
+
+# ---- batches in chunks --------------------------------------------------------------------------------------------
+class Bags:
+    """A cohort of which only the bags matter."""
+
+    def __init__(self, sizes: list[int]) -> None:
+        self.bag_sizes = np.array(sizes)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "batch", "world", "cut"),
+    [
+        ([1] * 500, 200, 1, False),  # pictures, as many as asked for
+        ([16] * 40, 8, 1, True),
+        ([16] * 40, 4, 1, False),
+        ([16] * 40, 8, 2, False),  # a share each
+        ([1] * 90 + [40] * 10, 8, 1, True),  # some batches alone: the mean is 39
+        ([1] * 63 + [3], 4, 1, False),
+    ],
+)
+def test_whether_any_batch_of_a_training_is_cut(sizes: list[int], batch: int, world: int, cut: bool) -> None:
+    role = Role(Bags(sizes), Deal(np.zeros(len(sizes), int), batch, 0))
+    assert ever_cut(role, 50, world) == cut
+
+
+def test_all_batches_of_a_training_have_their_statistics_fixed_or_none() -> None:
+    method, whole = shifted.make("source-only"), shifted.make("source-only")
+    source = shifted.roles(SourceOnly)["source"]
+    bags = Volumes(shifted.pictures(0, n=16))
+    told = {"plan": Plan(6, batch=4), "fabric": Fabric(accelerator="cpu", devices=1), "seed": 0, "phase": "cut"}
+    before = method.classifier.backbone.layers[1].running_mean.clone()
+    fit(method, {"source": Role(bags, Deal(bags.label, 4, 0), augmentation=None)}, **told)
+    assert method.classifier.fixed and torch.equal(method.classifier.backbone.layers[1].running_mean, before)
+    fit(whole, {"source": source}, **told)
+    assert not whole.classifier.fixed and not torch.equal(whole.classifier.backbone.layers[1].running_mean, before)
+
+
+class Volumes:
+    """Pictures of which two are volumes of 70 slices."""
+
+    def __init__(self, pictures) -> None:
+        self.pictures, self.label, self.site = pictures, pictures.label, pictures.site
+        self.bag_sizes = np.where(np.arange(len(pictures)) < 2, 70, 1)
+
+    def pixels(self, i: int) -> np.ndarray:
+        return np.repeat(self.pictures.pixels(i), self.bag_sizes[i], axis=0)
