@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from medtl.errors import InputError
+from medtl.errors import InputError, yaml_fault
 from medtl.intensity.recipe import FLIPS, Recipe, Step, made_channels
 
 _KEYS = ("name", "size", "channels", *FLIPS, "steps")
@@ -80,7 +80,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     except FileNotFoundError as error:
         raise InputError(f"{path}: there is no such recipe file; see docs/recipes.md for how to compose one") from error
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: is not a YAML file: {str(error).splitlines()[0]}") from error
+        raise InputError(f"{path}: is not a YAML file: {yaml_fault(error)}") from error
     if not isinstance(told, Mapping):
         raise InputError(f"{path}: is not a list of `key: value` lines; see docs/recipes.md for an example")
     return told

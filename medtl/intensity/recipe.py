@@ -38,12 +38,17 @@ class Step:
             near = get_close_matches(str(self.name), STEPS, n=1)
             advice = f"did you mean {near[0]!r}?" if near else f"this medtl knows {', '.join(sorted(STEPS))}"
             raise InputError(f"recipe step {self.name!r} is unknown: {advice}")
+        known = list(inspect.signature(STEPS[self.name]).parameters)[1:]
         try:
             object.__setattr__(self, "parameters", _plain(self.parameters))
+            if strange := [key for key in self.parameters if key not in known]:
+                near = get_close_matches(strange[0], known, n=1)
+                advice = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'none'}"
+                raise InputError(f"recipe step {self.name!r} has no parameter {strange[0]!r}: {advice}")
             inspect.signature(STEPS[self.name]).bind(None, **self.parameters)
         except TypeError as error:
-            known = ", ".join(list(inspect.signature(STEPS[self.name]).parameters)[1:]) or "none"
-            raise InputError(f"recipe step {self.name!r}: {error}; its parameters: {known}") from error
+            listed = ", ".join(known) or "none"
+            raise InputError(f"recipe step {self.name!r}: {error}; its parameters: {listed}") from error
         if fault := fault_of(self.name, self.arguments):
             raise InputError(f"recipe step {self.name!r}: {fault}")
 

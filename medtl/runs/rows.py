@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 OUTSIDE = "outside what the model was trained on: "
+UNFAMILIAR = "unlike the scans that the model was trained on, as it sees them"
 
 
 class Prepared(NamedTuple):
@@ -98,15 +99,15 @@ def remarks_of(trained_on: Fingerprint | None, cohort: Cohort) -> dict[str, Rema
 
 
 def outside_sentence(frame: pd.DataFrame) -> str:
-    """How many scans of predictions.csv lie outside what the model was trained on, and why the first; "" for none."""
-    said = frame[(frame["status"] == "ok") & frame["reason"].str.startswith(OUTSIDE)]
-    if not len(said):
+    """How many scans of predictions.csv are not in distribution, and why the first; "" for none."""
+    classified = frame[frame["status"] == "ok"]
+    others = classified[classified["in_distribution"].eq(False)]
+    if not len(others):
         return ""
-    lie, first = ("lies", "") if len(said) == 1 else ("lie", "the first ")
-    n_scans = int((frame["status"] == "ok").sum())
+    are, first = ("is", "scan {}") if len(others) == 1 else ("are", "the first, {},")
     return (
-        f"{len(said)} of {n_scans} scans {lie} {OUTSIDE}{first}{said['scan_id'].iloc[0]}, "
-        f"{said['reason'].iloc[0].removeprefix(OUTSIDE)}"
+        f"{len(others)} of {len(classified)} scans {are} not in distribution: "
+        f"{first.format(others['scan_id'].iloc[0])} is {others['reason'].iloc[0]}"
     )
 
 
@@ -127,16 +128,11 @@ def prediction_rows(
         outputs: scan_id -> logits (K,) and features (F,), of the scans that could be read.
         failed: scan_id -> reason, of those that could not although the manifest says that they can.
         said: scan_id -> what `remarks` says: its reason stands in the scan's row, whose status stays "ok"; one that
-            is outside is not in distribution, and is referred.
+            is outside is not in distribution, and is referred. `UNFAMILIAR` is the reason of others that are not.
     """
     import pandas as pd
 
-    said = said or {}
-    read_ones = [
-        replace(row, reason=said[row.scan_id].reason) if row.scan_id in said else row
-        for row in rows
-        if row.scan_id in outputs
-    ]
+    read_ones = [row for row in rows if row.scan_id in outputs]
     others = [
         replace(row, status="unreadable", reason=failed[row.scan_id]) if row.scan_id in failed else row
         for row in rows
@@ -146,14 +142,23 @@ def prediction_rows(
     if read_ones:
         logits = np.stack([outputs[row.scan_id][0] for row in read_ones])
         features = np.stack([outputs[row.scan_id][1] for row in read_ones])
-        outside = np.array([row.scan_id in said and said[row.scan_id].outside for row in read_ones])
+        remark = [(said or {}).get(row.scan_id, Remark(row.reason, False)) for row in read_ones]
+        outside = np.array([each.outside for each in remark])
         judged = apply_trust(trust, logits, features)
+        reasons = map(_reason, remark, judged.in_distribution)
+        told = [replace(row, reason=reason) for row, reason in zip(read_ones, reasons, strict=True)]
         judged = replace(judged, in_distribution=judged.in_distribution & ~outside, refer=judged.refer | outside)
-        parts.append(predictions_frame(read_ones, classes, judged))
+        parts.append(predictions_frame(told, classes, judged))
     if others or not parts:
         parts.append(predictions_frame(others, classes, None))
     frame = pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
     return frame.set_index("scan_id").loc[[row.scan_id for row in rows]].reset_index()
+
+
+def _reason(remark: Remark, familiar: bool) -> str:
+    """What stands in the row of a scan, of which the features say whether it is `familiar`."""
+    said = [remark.reason] if remark.reason else []
+    return "; ".join(said if familiar or remark.outside else [UNFAMILIAR, *said])
 
 
 def write_predictions(frame: pd.DataFrame, out: str | Path) -> None:

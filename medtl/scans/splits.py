@@ -58,21 +58,35 @@ def assign_splits(
     return Manifest(frame.assign(split=frame.split.where(frame.split != "", dealt)), manifest.files)
 
 
-def check_leaks(*manifests: Manifest) -> None:
+def check_leaks(*manifests: Manifest, sides: Sequence[str] = ()) -> None:
     """Check that no patient and no picture stands in more than one split, within and across the manifests.
 
     Near-duplicates that only meet here, because their folders were indexed one by one, are warned of and not refused:
     such a pair is not proof.
 
+    Args:
+        manifests: one or several.
+        sides: what each of them is, such as "source" and "target"; unless told, they count as one.
+
     Raises:
-        InputError: names the patients.
+        InputError: names the patients, and where they stand.
     """
     whole = _side_by_side(manifests)
     torn = _torn(group_patients(whole))
-    if torn:
+    within = [rows for rows in torn if not sides or not _differ_by_side(rows)]
+    if within:
+        together = "; folders that share patients are indexed in one command" if sides else ""
         raise InputError(
-            f"{len(torn)} patient{'s' * (len(torn) > 1)} or their pictures stand in more than one split "
-            f"({_some(torn)}): give all scans of a patient one split, or empty the split column and it is dealt anew"
+            f"{_patients_stand(within, sides, 'in more than one split')}: give all scans of a patient one split, or "
+            f"empty the split column and it is dealt anew{together}"
+        )
+    if torn:
+        where = f"in different splits of {' and '.join(sides)}"
+        raise InputError(
+            f"{_patients_stand(torn, sides, where)}: index both folders together (`medtl index SOURCE TARGET -o "
+            "both.csv`), so that a patient of both gets one split, and save the rows of each as its manifest; or, "
+            "where they are different people with like numbers, make the numbers differ, such as "
+            "by a prefix in the column `patient` of a labels.csv"
         )
     if len(manifests) > 1:
         _warn_of_near_duplicates(whole, [number for number, each in enumerate(manifests) for _ in range(len(each))])
@@ -107,18 +121,38 @@ def _side_by_side(manifests: Sequence[Manifest]) -> Manifest:
     return Manifest(pd.concat(frames, ignore_index=True))
 
 
-def _torn(manifest: Manifest) -> list[str]:
-    """Who stands in more than one split: `P-1 = P-2 in train and test`."""
+def _torn(manifest: Manifest) -> list[pd.DataFrame]:
+    """The rows of each group that stands in more than one split."""
     frame = manifest.frame
     frame = frame[(frame.status == "ok") & (frame.split != "")]
-    splits = frame.groupby("group").split.agg(lambda cells: sorted(set(cells), key=SPLITS.index))
-    names = []
-    for group, torn in splits[splits.map(len) > 1].items():
-        rows = frame[frame.group == group]
-        scans = {f"scan {scan_id.partition(' ')[0]}" for scan_id in rows.scan_id}
-        who = sorted({name for name in rows.patient if name} or scans)
-        names.append(f"{' = '.join(who[:2])} in {' and '.join(torn)}")
-    return names
+    number = frame.groupby("group").split.nunique()
+    torn = frame[frame.group.isin(number.index[number > 1])]
+    return [rows for _, rows in torn.groupby("group")]
+
+
+def _numbers(rows: pd.DataFrame) -> pd.Series:
+    """Which of the manifests that stand side by side each row is of."""
+    return rows.scan_id.str.rpartition(" ")[2].astype(int)
+
+
+def _differ_by_side(rows: pd.DataFrame) -> bool:
+    """Whether each of the manifests gives these rows one split, and one another than the other."""
+    return bool((rows.split.groupby(_numbers(rows)).nunique() == 1).all())
+
+
+def _patients_stand(torn: Sequence[pd.DataFrame], sides: Sequence[str], where: str) -> str:
+    some = _some([_named(rows, sides) for rows in torn])
+    return f"{len(torn)} patient{'s' * (len(torn) > 1)} or their pictures stand {where} ({some})"
+
+
+def _named(rows: pd.DataFrame, sides: Sequence[str]) -> str:
+    """Who stands where: `P-1 = P-2 in train and test`, or `P-1 in the source's train and the target's test`."""
+    scans = {f"scan {scan_id.partition(' ')[0]}" for scan_id in rows.scan_id}
+    who = sorted({name for name in rows.patient if name} or scans)
+    numbers = _numbers(rows) if sides else [0] * len(rows)
+    places = sorted({(number, SPLITS.index(name)) for number, name in zip(numbers, rows.split, strict=True)})
+    stand = [f"the {sides[number]}'s {SPLITS[split]}" if sides else SPLITS[split] for number, split in places]
+    return f"{' = '.join(who[:2])} in {' and '.join(stand)}"
 
 
 def _some(names: Sequence[str]) -> str:

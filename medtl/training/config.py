@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from medtl.data.augmentation import Augmentation
-from medtl.errors import InputError
+from medtl.errors import InputError, yaml_fault
 from medtl.finetuning import STRATEGIES
 from medtl.intensity import Recipe
 from medtl.intensity.composed import is_recipe_file
@@ -163,7 +163,7 @@ def load_config(path: str | Path | None = None, **flags: Any) -> Config:
         except FileNotFoundError as error:
             raise InputError(f"{path}: no such config; see configs/ for examples") from error
         except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-            raise InputError(f"{path}: is not a YAML file: {str(error).splitlines()[0]}") from error
+            raise InputError(f"{path}: is not a YAML file: {yaml_fault(error)}") from error
         if not isinstance(told, Mapping):
             raise InputError(f"{path}: is not a list of `key: value` lines; see configs/ for examples")
         recipe = told.get("recipe")

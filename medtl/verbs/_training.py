@@ -84,7 +84,8 @@ def classes_of(labelled: Manifest, other: Manifest | None = None) -> list[str]:
     """
     if len(labelled) == 0:
         raise InputError(
-            "no source scan has a label: put a labels.csv into the folder, or give --labels to `medtl index`"
+            "no source scan has a label: put a labels.csv into the folder, or give --labels to `medtl index`; where a "
+            "labels file has no column `label`, say which it is: `medtl index FOLDER --label-column NAME -o source.csv`"
         )
     classes = _names(labelled)
     if len(classes) < 2:
@@ -183,9 +184,9 @@ class Cohorts:
         """
         told: dict[str, Any] = {"classes": classes, "multilabel": multilabel, "unit": unit}
         return cls(
-            Cohort(labelled.split("train"), recipe, progress="Preparing source scans", **told),
-            Cohort(labelled.split("calibrate"), recipe, progress="Preparing held-out source scans", **told),
-            Cohort(not_test(unlabelled), recipe, progress="Preparing target scans", **told),
+            _prepared("source", labelled.split("train"), recipe, **told),
+            _prepared("held-out source", labelled.split("calibrate"), recipe, **told),
+            _prepared("target", not_test(unlabelled), recipe, **told),
         )
 
     def left_out(self) -> list[str]:
@@ -196,6 +197,13 @@ class Cohorts:
             for side, failed in sides.items()
             if failed
         ]
+
+
+def _prepared(side: str, scans: Manifest, recipe: Recipe, **told: Any) -> Cohort:
+    try:
+        return Cohort(scans, recipe, progress=f"Preparing {side} scans", **told)
+    except InputError as error:
+        raise InputError(f"{side} scans: {error}") from error
 
 
 def _scans_were(side: str, n: int) -> str:

@@ -82,7 +82,7 @@ def adapt(
     with work_on(cluster):
         labelled = with_labels(Manifest.concat([manifest_of(each) for each in sources]), told.unit)
         unlabelled = manifest_of(target)
-    check_leaks(labelled, unlabelled)
+    check_leaks(labelled, unlabelled, sides=("source", "target"))
     classes = shared.classes_of(labelled, unlabelled)
     if start is not None:
         shared.check_classes(start, classes, labelled)

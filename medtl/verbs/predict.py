@@ -32,7 +32,7 @@ def predict(
 
     Returns:
         The table: scan_id, patient, p_<class> ..., prediction, prediction_set, in_distribution, refer, status, reason.
-        A scan that lies outside what the model was trained on says why in its reason.
+        A scan that is not in distribution says why in its reason.
 
     Raises:
         InputError: it is neither a Run nor an export, there are no scans, or `out` exists.

@@ -111,7 +111,7 @@ def saved_step(name: str, version: int | None = 1, **parameters: float) -> dict:
         ({"steps": [saved_step("sharpen")]}, "step 'sharpen' is unknown: this medtl knows"),
         ({"steps": [saved_step("windw", level=1, width=2)]}, "step 'windw' is unknown: did you mean 'window'"),
         ({"steps": [saved_step("window", level=1)]}, "missing a required argument: 'width'; its param.*: level, width"),
-        ({"steps": [saved_step("bit_range", bits=1)]}, "unexpected keyword argument 'bits'; its parameters: none"),
+        ({"steps": [saved_step("bit_range", bits=1)]}, "step 'bit_range' has no parameter 'bits': it has none"),
         ({"steps": [saved_step("orient", None)]}, "does not say which versions"),
         ({"steps": 3}, "recipe.json is not a recipe"),
         ({"steps": ["window"]}, "recipe.json is not a recipe"),

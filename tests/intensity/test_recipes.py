@@ -140,7 +140,9 @@ def test_what_the_file_does_not_tell_has_defaults(tmp_path: Path) -> None:
             "steps: [window: {level: 40}]",
             r"mine.yaml: recipe step 'window': missing .* 'width'; its parameters: level, w",
         ),
-        ("steps: [window: {level: 1, wdth: 2}]", r"recipe step 'window': .*'width'; its parameters: level, width"),
+        ("steps: [window: {level: 1, wdth: 2}]", "'window' has no parameter 'wdth': did you mean 'width'"),
+        ("steps: [percentile_window: {low: 2}]", "'percentile_window' has no parameter 'low': did you mean 'lower'"),
+        ("steps: [window: {colour: 1}]", "'window' has no parameter 'colour': it has level, width"),
         ("steps: [windows: {names: [brian]}]", "mine.yaml: CT window 'brian' is unknown"),
         ("steps: [window: 40]", "recipe step 'window': write its parameters by name"),
         ("steps: [[orient]]", r"recipe step \['orient'\]: write a name"),
@@ -158,6 +160,7 @@ def test_what_the_file_does_not_tell_has_defaults(tmp_path: Path) -> None:
         ("steps: [{window: {level: 40, width: 0}}]", "mine.yaml: recipe step 'window': width is 0; give a number abo"),
         ("[orient]", "is not a list of `key: value` lines"),
         ("steps: [", "is not a YAML file"),
+        ("name: a\nsteps: [orient\nsize: 64", "mine.yaml: is not a YAML file: line 3, "),
     ],
 )
 def test_what_is_wrong_in_the_file_is_named(text: str, says: str, tmp_path: Path) -> None:

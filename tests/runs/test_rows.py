@@ -14,10 +14,10 @@ from PIL import Image
 from medtl.exports.onnx import export_onnx
 from medtl.exports.runtime import Export
 from medtl.intensity.fingerprint import NUMBERS, Fingerprint, Print, print_of
-from medtl.runs.rows import OUTSIDE, outside_sentence, prediction_rows, prepared, remarks, remarks_of
+from medtl.runs.rows import OUTSIDE, UNFAMILIAR, outside_sentence, prediction_rows, prepared, remarks, remarks_of
 from medtl.runs.run import Run
 from medtl.scans import Manifest, read
-from medtl.trust import Trust
+from medtl.trust import Trust, fit_familiarity
 
 _spec = importlib.util.spec_from_file_location("small", Path(__file__).parent / "small.py")
 small = importlib.util.module_from_spec(_spec)
@@ -74,20 +74,45 @@ def test_it_stands_in_the_row_and_the_scan_is_referred(scans: Manifest) -> None:
     assert frame["in_distribution"].tolist()[:3] == [False, True, True]
     assert frame["refer"].tolist()[:3] == [True, False, False]
     assert frame["reason"].tolist()[:4] == [said[rows[0].scan_id].reason, said[rows[1].scan_id].reason, "", "cut off"]
-    assert outside_sentence(frame[:4]) == (f"1 of 3 scans lies {OUTSIDE}{rows[0].scan_id}, modality CT, trained on US")
+    assert outside_sentence(frame[:4]) == (
+        f"1 of 3 scans is not in distribution: scan {rows[0].scan_id} is {OUTSIDE}modality CT, trained on US"
+    )
     assert outside_sentence(frame[1:]) == ""
 
 
-def test_run_and_export_say_which_scan_lies_outside(run: Run, scans: Manifest, tmp_path: Path) -> None:
+def test_a_scan_whose_features_are_unfamiliar_says_so_and_is_counted(scans: Manifest) -> None:
+    rows = list(scans)[:4]
+    seen = np.random.default_rng(0).normal(size=(40, 3))
+    trust = Trust(ood=fit_familiarity(seen))
+    features = [np.full(3, 99.0), np.full(3, 99.0), np.full(3, 99.0), seen[0]]
+    given = {row.scan_id: (np.array([9.0, -9.0]), each) for row, each in zip(rows, features, strict=True)}
+    said = remarks(KNOWN, [(rows[1].scan_id, told("CT")), (rows[2].scan_id, told("US", "Acme"))])
+    frame = prediction_rows(rows, ["no", "yes"], trust, given, {}, said)
+    assert frame["in_distribution"].tolist() == [False, False, False, True]
+    maker = f"{UNFAMILIAR}; a machine of Acme, trained on GE and Philips"
+    assert frame["reason"].tolist() == [UNFAMILIAR, f"{OUTSIDE}modality CT, trained on US", maker, ""]
+    assert outside_sentence(frame) == (
+        f"3 of 4 scans are not in distribution: the first, {rows[0].scan_id}, is {UNFAMILIAR}"
+    )
+
+
+def test_run_and_export_say_which_scan_lies_outside_and_which_is_unfamiliar(
+    run: Run, scans: Manifest, tmp_path: Path
+) -> None:
     frame = run.predict(scans)
     assert frame["in_distribution"].tolist()[:6] == [True, True, True, False, True, True]
     assert frame["refer"].tolist()[:6] == [False, False, False, True, False, False]
     assert frame["reason"][3].startswith(OUTSIDE + "brightest values (99th percentile) 4,000, trained on 2")
     export = Export.load(export_onnx(run, tmp_path / "export"))
     assert export.trained_on == run.trained_on
-    theirs = export.predict(scans)
-    for column in ("in_distribution", "refer", "status", "reason"):
-        assert theirs[column].tolist() == frame[column].tolist()
+    far = Trust(ood=fit_familiarity(run.outputs(small.cohort(tmp_path / "known"), "model")[1] + 1000))
+    strange = small.run(tmp_path / "strange", trained_on=run.trained_on, trust={"adapted": far, "source-only": far})
+    unlike = strange.predict(scans)
+    assert unlike["reason"].tolist()[:6] == [UNFAMILIAR] * 3 + [frame["reason"][3]] + [UNFAMILIAR] * 2
+    for ours, theirs in ((frame, export), (unlike, replace(export, trust=far))):
+        said = theirs.predict(scans)
+        for column in ("in_distribution", "refer", "status", "reason"):
+            assert said[column].tolist() == ours[column].tolist()
 
 
 def test_the_range_belongs_to_what_a_prediction_depends_on(run: Run, tmp_path: Path) -> None:

@@ -136,6 +136,21 @@ def test_leaks_within_and_across() -> None:
         check_leaks(one, other)
 
 
+def test_a_leak_between_two_sides_says_which_and_what_to_do() -> None:
+    source = manifest([{"patient": f"P-{i}", "split": "train"} for i in range(2)])
+    target = manifest([{"path": f"/b{i}", "patient": f"P-{i}", "split": "test"} for i in range(2)])
+    with pytest.raises(InputError) as caught:
+        check_leaks(source, target, sides=("source", "target"))
+    said = str(caught.value)
+    assert "2 patients or their pictures stand in different splits of source and target" in said
+    assert "(P-0 in the source's train and the target's test; P-1 in" in said
+    assert "medtl index SOURCE TARGET" in said and "a prefix" in said and "empty the split column" not in said
+    torn = manifest([{"path": f"/c{name}", "patient": "P-9", "split": name} for name in ("train", "test")])
+    with pytest.raises(InputError, match=r"1 patient .*P-9 in the target's train and the target's test.*empty the spl"):
+        check_leaks(source, torn, sides=("source", "target"))
+    check_leaks(source, source, sides=("source", "target"))
+
+
 def test_a_leak_of_the_very_same_scan_across_manifests() -> None:
     one, other = (manifest([{"path": "/a", "split": split}]) for split in ("train", "test"))
     with pytest.raises(InputError, match="scan 000000000000 in train and test"):

@@ -129,6 +129,7 @@ def test_every_harmonisation_can_be_configured() -> None:
         ("augmentation: {blurr: 1}", "there is no key 'augmentation.blurr': did you mean 'blur'?"),
         ("- a\n- list", "is not a list of `key: value` lines"),
         ("a: [", "is not a YAML file"),
+        ("seed: 1\nsize: 64\n  steps: 3", "is not a YAML file: line 3, mapping values are not allowed here"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_sentence_with_the_nearest_right_word(

@@ -305,6 +305,7 @@ def test_a_checkpoint_that_is_none(place: Path, tmp_path: Path, capsys) -> None:
     [
         ("source", "no", "the source has one class only, 'no': add scans of the other class"),
         ("source", "", "no source scan has a label"),
+        ("source", "", "no column `label`, say which it is: `medtl index FOLDER --label-column NAME -o source.csv`"),
         ("target", "other", "source and target have different labels, no, yes and other"),
     ],
 )
@@ -313,6 +314,13 @@ def test_labels_that_do_not_do(place: Path, tmp_path: Path, capsys, side: str, l
     wrong = two_sites.change(place / which, tmp_path / "wrong.csv", label=label)
     assert says in refused(place, tmp_path / "run", capsys, **{side: wrong})
     assert not (tmp_path / "run").exists()
+
+
+def test_of_scans_that_cannot_be_prepared_the_side_is_told(place: Path, tmp_path: Path, capsys) -> None:
+    damaged = tmp_path / "damaged.png"
+    damaged.write_bytes(b"\x89PNG")
+    wrong = two_sites.change(place / "there.csv", tmp_path / "there.csv", path=str(damaged), split="train")
+    assert "target scans: none of the " in refused(place, tmp_path / "run", capsys, target=wrong)
 
 
 def test_nothing_to_learn_grey_values_from(place: Path, tmp_path: Path, capsys) -> None:
@@ -355,7 +363,8 @@ def test_a_patient_on_both_sides_of_a_split_is_named(place: Path, tmp_path: Path
 
     wrong = two_sites.change(place / "there.csv", tmp_path / "wrong.csv", patient=shared)
     said = refused(place, tmp_path / "run", capsys, target=wrong)
-    assert "P-686a0000 in train and test" in said and "more than one split" in said
+    assert "stand in different splits of source and target" in said
+    assert "P-686a0000 in the source's train and the target's test" in said
     assert not (tmp_path / "run").exists()
 
 

@@ -120,14 +120,14 @@ def test_it_is_a_function_of_the_package() -> None:
     assert medtl.predict is predict
 
 
-def test_how_many_scans_lie_outside_is_said_in_one_line(
+def test_how_many_scans_are_not_in_distribution_is_said_in_one_line(
     scans: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     known = Fingerprint.fit([Print((0.0, 60.0, 250.0, *[float("nan")] * 3, 1.0, 400.0, 400.0, 0.0))])
     run = small.run(tmp_path / "run", trained_on=known)
     predict(run, [scans])
-    said = [line for line in capsys.readouterr().err.splitlines() if "outside what the model was trained on" in line]
+    said = [line for line in capsys.readouterr().err.splitlines() if "not in distribution" in line]
     assert len(said) == 1
-    assert "6 of 6 scans lie outside" in said[0] and "40 rows, trained on 400" in said[0]
+    assert "6 of 6 scans are not in distribution: the first, " in said[0] and "40 rows, trained on 400" in said[0]
     predict(small.run(tmp_path / "older"), [scans])
-    assert "outside" not in capsys.readouterr().err
+    assert "outside what" not in capsys.readouterr().err
