@@ -78,7 +78,7 @@ def hospital() -> Any:
     site = np.repeat(np.repeat([0, 1], [60, 30]), scans)
     made = cohort(ill, site)
     made.patient = np.repeat([f"p{number:02}" for number in range(90)], scans)
-    made.recipe = SimpleNamespace(flip=False, name="drawn")
+    made.recipe = SimpleNamespace(flip=False, flip_vertical=False, name="drawn")
     return made
 
 
