@@ -42,9 +42,9 @@ def recipe_of(
     if start is not None:
         recipe = start.recipe
     else:
-        recipe, why = recipe_for_scans(few, config.size, config.recipe)
-        say(why)
-        recipe = _as_wanted(recipe, config)
+        chosen, why = recipe_for_scans(few, config.size, config.recipe)
+        recipe = _as_wanted(chosen, config)
+        say(why if recipe == chosen else f"{why} As the config wants it: {_in_words(recipe)}.")
     deque(few, maxlen=0)  # a Run's recipe needed none of them
     for text in differences(ours, theirs, recipe):
         warn(text)
@@ -52,6 +52,14 @@ def recipe_of(
         return recipe
     rows = list(labelled.split("train").usable)
     return recipe.fit(_Scans(rows[:: -(-len(rows) // LEARNT_FROM)], "Learning grey values of the source"))
+
+
+def _in_words(recipe: Recipe) -> str:
+    """Its steps, with the numbers that they were given."""
+    return ", ".join(
+        f"{step.name} {' '.join(f'{name} {value}' for name, value in step.parameters.items())}".strip()
+        for step in recipe.steps
+    )
 
 
 def as_started(config: Config, start: Run) -> Config:

@@ -131,3 +131,12 @@ def test_a_known_recipe_goes_by_its_name(name: str, volumes: str) -> None:
     assert (as_made(told, recipe).recipe, as_made(told, recipe).size) == (name, 48)
     another = replace(recipe, steps=(Step("orient"), *recipe.steps))
     assert as_made(told, another).recipe == "recipe.json"
+
+
+def test_what_the_config_makes_of_a_recipe_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    progress.set_mode("auto")
+    manifest = pictures(tmp_path, ["train", "train"])
+    recipe_of(Config(), manifest)
+    assert "As the config wants it" not in capsys.readouterr().out
+    recipe_of(Config(slices=4), manifest)
+    assert "As the config wants it: choose_slices most 4, bit_range." in capsys.readouterr().out
