@@ -6,7 +6,7 @@ Frozen ImageNet features (EfficientNet-Lite0, 112 x 112) of single cells, a logi
 and tested on Jiangxi and CellaVision, which it has not seen: once with the recipe `colour`, once with `stained`. The
 AUROC is the mean over the classes, each against the rest, that have 10 cells and more in the target; intervals resample
 cells (no patient is known), the difference's both recipes at once. One thread; the regression's strength is fixed.
-`stained` was chosen among five ways on these two targets, so its gain here is a little flattered.
+`stained` was chosen among about a dozen variants on these same two targets, so its gain here is flattered.
 """
 
 from __future__ import annotations
