@@ -44,8 +44,8 @@ def balance_stain(
     scaled alike, so that the densest stain, the nuclei, has `strength`, and what is more or less dense than a nucleus,
     or redder, stays so. Not for dark fields (fluorescence).
 
-    The defaults are the medians of 1,500 blood cells of Barcelona (May Grünwald-Giemsa; Acevedo et al. 2020). Of a dozen
-    ways this one was chosen by eye and by how frozen features carry over to two other laboratories
+    The defaults are the medians of 1,500 blood cells of Barcelona (May Grünwald-Giemsa; Acevedo et al. 2020). Of about
+    a dozen ways this one was chosen by eye and by how frozen features carry over to two other laboratories
     (`benchmarks/stain.py`): a white background, and each channel brought to a strength of its own, did worse there. No
     gain over plain colours could be told from chance (-0.01 and +0.03 AUROC), so it is no default.
 
