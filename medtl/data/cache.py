@@ -163,16 +163,17 @@ def mapped(path: str | Path) -> np.ndarray | None:
         return None
 
 
-def read_into(path: str | Path, out: np.ndarray) -> bool:
+def read_into(path: str | bytes | Path, out: np.ndarray) -> bool:
     """Copy the entry's pixels into `out`, float32 (instances, C, H, W) and contiguous, in one go.
 
-    For batches, where a map would be opened, copied from and closed: half the time.
+    For batches, where a map would be opened, copied from and closed: half the time. The system is asked for no more
+    than it must be, since that is what a small entry takes.
 
     Returns:
         whether it was there and of this shape; else `out` holds anything.
     """
     try:
-        with Path(path).open("rb", buffering=0) as file:
+        with io.FileIO(os.fspath(path)) as file:
             if file.read(_HEAD) != _head(out.shape):
                 return False
             left = memoryview(out).cast("B")  # type: ignore[arg-type]

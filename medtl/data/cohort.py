@@ -193,12 +193,13 @@ class Cohort:
             out = np.empty((int(self.bag_sizes[rows].sum()), *self.shape), dtype=np.float32)
         if self._stack is not None:
             return np.take(self._stack, rows, axis=0, out=out)
-        at = 0
-        for place in places_of(self._first, rows):
-            part = out[at : at + self._sizes[place]]
-            if not entries.read_into(self._entry(place), part):
+        places, at = places_of(self._first, rows), 0
+        each = zip(places.tolist(), self._entries[places].tolist(), self._sizes[places].tolist(), strict=True)
+        for place, entry, size in each:
+            part = out[at : at + size]
+            if not entries.read_into(entry, part):
                 part[...] = self._again(place)
-            at += len(part)
+            at += size
         return out
 
     def _entry(self, place: int) -> str:
