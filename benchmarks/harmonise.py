@@ -52,7 +52,7 @@ from medtl.training.batch_statistics import with_statistics_of
 from medtl.training.config import Config
 from medtl.training.mixes import MIX_VERSIONS, mixes_for
 from medtl.training.roles import labelled_role, unlabelled_role
-from medtl.verbs._recipe import LEARNT_FROM
+from medtl.verbs._recipe import LEARNT_FROM, to_learn_from
 
 RESULTS = Path(__file__).resolve().parent / "results"
 #: Source and target differ by more than the site, so their gain is no measure of adaptation (docs/benchmarks.md).
@@ -120,7 +120,7 @@ class Bench:
         """Those of the source's training part that `medtl adapt` learns a recipe from, as read."""
         train = pair.parts(pair.source, 0.8, 0.2)[0]
         rows = list(pair.manifest(pair.source, self.some(train)))
-        return (read(row) for row in rows[:: -(-len(rows) // LEARNT_FROM)])
+        return (read(row) for row in to_learn_from(rows, LEARNT_FROM))
 
     def cohorts(self, pair: Pair, kind: str) -> dict[str, Cohort]:
         """Those of hospital_shift.py, prepared by the recipe of this kind."""

@@ -35,7 +35,7 @@ from medtl.measures import auroc
 from medtl.runs.predict import outputs
 from medtl.scans import read
 from medtl.training.adaptation import new_classifier
-from medtl.verbs._recipe import LEARNT_FROM
+from medtl.verbs._recipe import to_learn_from
 
 RESULTS = Path(__file__).resolve().parent / "results"
 #: Recipe of a pair -> others that could take its place.
@@ -51,7 +51,7 @@ def recipes_of(pair: Pair) -> Iterator[tuple[str, Recipe, float]]:
     rows = list(pair.manifest(pair.source, pair.parts(pair.source, 0.8, 0.2)[0]))
     for name in ("histogram", "landmarks"):
         began = time.perf_counter()
-        learnt = harmonised(base, [name]).fit(read(row) for row in rows[:: -(-len(rows) // LEARNT_FROM)])
+        learnt = harmonised(base, [name]).fit(read(row) for row in to_learn_from(rows))
         yield name, learnt, time.perf_counter() - began
 
 

@@ -1,5 +1,8 @@
 """What can be wrong with the user's input, said in one sentence. The command line prints it and exits with 2."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class InputError(ValueError):
     """The input or the options are wrong.
@@ -8,11 +11,11 @@ class InputError(ValueError):
     """
 
 
-def yaml_fault(error: Exception) -> str:
-    """Why a file is not YAML, in one line, with the number of the line where the parser says it."""
-    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-    return f"line {mark.line + 1}, {problem}" if mark and problem else str(error).splitlines()[0]
-
-
 class ScanError(InputError):
     """A file or a series cannot be read as a scan. The message is the `reason` in the manifest."""
+
+
+def nearest(word: object, known: Iterable[str], otherwise: str) -> str:
+    """Advice for a word that is not known: "did you mean …?", or `otherwise` where nothing known is like it."""
+    near = get_close_matches(str(word), list(known), n=1)
+    return f"did you mean {near[0]!r}?" if near else otherwise

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from medtl.errors import InputError
 
@@ -55,3 +56,29 @@ def _in_plain_words(error: OSError, path: Path) -> OSError | InputError:
     if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return InputError(f"{path} could not be written: no permission; choose another place with -o")
     return error
+
+
+def read_yaml(path: Path, missing: str) -> Any:
+    """What a YAML file says; nothing in it can run code.
+
+    Args:
+        path: of the file.
+        missing: what to say, after the path, where it is not there.
+
+    Raises:
+        InputError: it is not there, or is not YAML.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: {missing}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path}: is not a YAML file: {_yaml_fault(error)}") from error
+
+
+def _yaml_fault(error: Exception) -> str:
+    """Why a file is not YAML, in one line, with the number of the line where the parser says it."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    return f"line {mark.line + 1}, {problem}" if mark and problem else str(error).splitlines()[0]

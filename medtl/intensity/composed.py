@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from medtl.errors import InputError, yaml_fault
+from medtl.errors import InputError, nearest
+from medtl.files import read_yaml
 from medtl.intensity.recipe import FLIPS, Recipe, Step, made_channels
 
 _KEYS = ("name", "size", "channels", *FLIPS, "steps")
@@ -73,14 +73,7 @@ def recipe_from_yaml(path: str | Path, size: int = 112) -> Recipe:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    import yaml
-
-    try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: there is no such recipe file; see docs/recipes.md for how to compose one") from error
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: is not a YAML file: {yaml_fault(error)}") from error
+    told = read_yaml(path, "there is no such recipe file; see docs/recipes.md for how to compose one")
     if not isinstance(told, Mapping):
         raise InputError(f"{path}: is not a list of `key: value` lines; see docs/recipes.md for an example")
     return told
@@ -99,5 +92,4 @@ def _step(told: Any) -> Step:
 
 
 def _nearest(key: Any) -> str:
-    near = get_close_matches(str(key), _KEYS, n=1)
-    return f": did you mean {near[0]!r}?" if near else f": there is {', '.join(_KEYS)}"
+    return ": " + nearest(key, _KEYS, f"there is {', '.join(_KEYS)}")

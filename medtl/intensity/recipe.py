@@ -8,12 +8,11 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
 
-from medtl.errors import InputError, ScanError
+from medtl.errors import InputError, ScanError, nearest
 from medtl.intensity.allowed import fault_of
 from medtl.intensity.colour import as_colour, as_grey
 from medtl.intensity.geometry import fit_square
@@ -35,15 +34,13 @@ class Step:
 
     def __post_init__(self) -> None:
         if self.name not in STEPS:
-            near = get_close_matches(str(self.name), STEPS, n=1)
-            advice = f"did you mean {near[0]!r}?" if near else f"this medtl knows {', '.join(sorted(STEPS))}"
+            advice = nearest(self.name, STEPS, f"this medtl knows {', '.join(sorted(STEPS))}")
             raise InputError(f"recipe step {self.name!r} is unknown: {advice}")
         known = list(inspect.signature(STEPS[self.name]).parameters)[1:]
         try:
             object.__setattr__(self, "parameters", _plain(self.parameters))
             if strange := [key for key in self.parameters if key not in known]:
-                near = get_close_matches(strange[0], known, n=1)
-                advice = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known) or 'none'}"
+                advice = nearest(strange[0], known, f"it has {', '.join(known) or 'none'}")
                 raise InputError(f"recipe step {self.name!r} has no parameter {strange[0]!r}: {advice}")
             inspect.signature(STEPS[self.name]).bind(None, **self.parameters)
         except TypeError as error:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from difflib import get_close_matches
 
 import numpy as np
 
-from medtl.errors import InputError
+from medtl.errors import InputError, nearest
 from medtl.intensity.composed import is_recipe_file, recipe_from_file
 from medtl.intensity.grey import WINDOWS
 from medtl.intensity.recipe import Recipe, Step, made_channels
@@ -17,6 +16,14 @@ from medtl.scans.scan import IN_COLOUR, Scan, share_in_colour
 
 #: At most so many instances of a volume or cine loop.
 _slices = Step("choose_slices", {"most": 16})
+
+#: A radiograph without its border and letters, in grey.
+_clean = (
+    Step("crop_border", {"tolerance": 0.04, "most": 0.35}),
+    _slices,
+    Step("fill_overlay", {"margin": 2}),
+    Step("percentile_window", {"lower": 1.0, "upper": 99.0}),
+)
 
 
 def _ct(name: str, window: str) -> Recipe:
@@ -63,25 +70,8 @@ RECIPES: dict[str, Recipe] = {
                 Step("percentile_window", {"lower": 1.0, "upper": 99.0}),
             ),
         ),
-        Recipe(
-            "radiograph-clean",
-            steps=(
-                Step("crop_border", {"tolerance": 0.04, "most": 0.35}),
-                _slices,
-                Step("fill_overlay", {"margin": 2}),
-                Step("percentile_window", {"lower": 1.0, "upper": 99.0}),
-            ),
-        ),
-        Recipe(
-            "radiograph-clahe",
-            steps=(
-                Step("crop_border", {"tolerance": 0.04, "most": 0.35}),
-                _slices,
-                Step("fill_overlay", {"margin": 2}),
-                Step("percentile_window", {"lower": 1.0, "upper": 99.0}),
-                Step("clahe", {"clip_limit": 0.01, "kernel": 0.125}),
-            ),
-        ),
+        Recipe("radiograph-clean", steps=_clean),
+        Recipe("radiograph-clahe", steps=(*_clean, Step("clahe", {"clip_limit": 0.01, "kernel": 0.125}))),
         Recipe(
             "radiograph",
             version=2,
@@ -177,8 +167,7 @@ def recipe_for(
         return recipe, f"Recipe {recipe.name!r}, as its file composes it: {', '.join(s.name for s in recipe.steps)}."
     if name != "auto":
         if name not in RECIPES:
-            near = get_close_matches(name, RECIPES, n=1)
-            advice = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(RECIPES)}, or a YAML file"
+            advice = nearest(name, RECIPES, f"choose one of {', '.join(RECIPES)}, or a YAML file")
             raise InputError(f"recipe {name!r} is unknown: {advice}")
         return replace(RECIPES[name], size=size), f"Recipe {name!r}: you chose it."
     known = sorted({modality.upper() for modality in modalities} - {""})

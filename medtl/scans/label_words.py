@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from medtl.errors import InputError
+from medtl.errors import InputError, nearest
 from medtl.scans.datalist import NONE_OF_THEM
 
 SPLITS = ("train", "calibrate", "test")
@@ -120,8 +119,7 @@ def split_of(word: str, path: Path) -> str:
     """
     name = SPLIT_WORDS.get(word.lower(), "")
     if word and not name:
-        near = difflib.get_close_matches(word.lower(), list(SPLIT_WORDS), n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(SPLITS)}, or empty"
+        hint = nearest(word.lower(), SPLIT_WORDS, f"it is one of {', '.join(SPLITS)}, or empty")
         raise InputError(f"{path}: the split {word!r} is not known; {hint}")
     return name
 

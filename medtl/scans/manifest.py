@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medtl.errors import InputError
+from medtl.errors import InputError, nearest
 from medtl.files import atomic_write, refuse_existing
 from medtl.progress import say
 from medtl.scans.datalist import from_datalist, is_datalist, of_medtl, to_datalist
@@ -303,10 +303,8 @@ def _check(frame: pd.DataFrame) -> None:
     for column, allowed in (("status", STATUSES), ("split", ("", *SPLITS))):
         for word in frame[column].dropna().unique():
             if word not in allowed:
-                near = difflib.get_close_matches(str(word), [a for a in allowed if a], n=1)
-                hint = (
-                    f"did you mean {near[0]!r}?" if near else f"it is one of {', '.join(a or 'empty' for a in allowed)}"
-                )
+                one_of = f"it is one of {', '.join(a or 'empty' for a in allowed)}"
+                hint = nearest(word, [a for a in allowed if a], one_of)
                 raise InputError(f"the {column} {str(word)!r} is not known; {hint}")
 
 

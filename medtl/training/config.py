@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from medtl.data.augmentation import Augmentation
-from medtl.errors import InputError, yaml_fault
+from medtl.data.units import Unit
+from medtl.errors import InputError, nearest
+from medtl.files import read_yaml
 from medtl.finetuning import STRATEGIES
 from medtl.intensity import Recipe
 from medtl.intensity.composed import is_recipe_file
@@ -90,7 +90,7 @@ class Config(_Strict):
     )
     slices: int = Field(16, ge=1, le=1024, description="instances of a volume at most")
     pooling: Literal["mean", "attention"] = Field("mean", description="how the instances of a scan become one")
-    unit: Literal["series", "study"] = Field("series", description="what gets one prediction")
+    unit: Unit = Field("series", description="what gets one prediction")
     harmonise: tuple[str, ...] = Field(
         (), description="at pixel level, beside the method: histogram, landmarks, fda, mixstyle"
     )
@@ -158,12 +158,7 @@ def load_config(path: str | Path | None = None, **flags: Any) -> Config:
     where = "the options"
     if path is not None:
         where = str(path)
-        try:
-            told = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except FileNotFoundError as error:
-            raise InputError(f"{path}: no such config; see configs/ for examples") from error
-        except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-            raise InputError(f"{path}: is not a YAML file: {yaml_fault(error)}") from error
+        told = read_yaml(Path(path), "no such config; see configs/ for examples") or {}
         if not isinstance(told, Mapping):
             raise InputError(f"{path}: is not a list of `key: value` lines; see configs/ for examples")
         recipe = told.get("recipe")
@@ -186,8 +181,7 @@ def _known(name: str, registry: Mapping[str, Any], noun: str, verb: str) -> str:
 
 
 def _nearest(name: str, known: Any) -> str:
-    near = get_close_matches(name, list(known), n=1)
-    return f": did you mean {near[0]!r}?" if near else f": there is {', '.join(sorted(known)) or 'none'}"
+    return ": " + nearest(name, known, f"there is {', '.join(sorted(known)) or 'none'}")
 
 
 def _in_plain_words(error: ValidationError) -> str:

@@ -50,8 +50,13 @@ def recipe_of(
         warn(text)
     if not recipe.needs_fit:
         return recipe
-    rows = list(labelled.split("train").usable)
-    return recipe.fit(_Scans(rows[:: -(-len(rows) // LEARNT_FROM)], "Learning grey values of the source"))
+    rows = to_learn_from(list(labelled.split("train").usable))
+    return recipe.fit(_Scans(rows, "Learning grey values of the source"))
+
+
+def to_learn_from(rows: list[Row], most: int = LEARNT_FROM) -> list[Row]:
+    """At most `most` of the source's training scans, evenly spaced: those that a recipe learns from."""
+    return rows[:: -(-len(rows) // most)]
 
 
 def _in_words(recipe: Recipe) -> str:

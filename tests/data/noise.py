@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from PIL import Image
 
+import medtl.data.prepared as module
 from medtl.intensity import RECIPES
 from medtl.scans import Manifest
 from medtl.scans.manifest import COLUMNS
+from medtl.scans.read import read
 
 RECIPE = replace(RECIPES["picture"], size=24)
 RANDOM = np.random.default_rng(2)
@@ -28,3 +31,16 @@ def a_manifest(folder: Path, labels: Sequence[str], site: str = "here", **column
         known = {"scan_id": f"{folder.name}-{number}", "patient": f"P-{number // 2}", "site": site, "status": "ok"}
         rows.append({**dict.fromkeys(COLUMNS, ""), **known, "path": str(path), "label": label})
     return Manifest(pd.DataFrame(rows).assign(**columns))
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The scans that were read from their files, as they come."""
+    seen: list[str] = []
+
+    def noted(row):
+        seen.append(row.scan_id)
+        return read(row)
+
+    monkeypatch.setattr(module, "read", noted)
+    return seen

@@ -15,7 +15,6 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-import medtl.data.prepared as module
 from medtl.data import Cohort, cache
 from medtl.errors import InputError
 from medtl.intensity import RECIPES
@@ -29,17 +28,7 @@ _spec.loader.exec_module(noise)
 RECIPE, RANDOM, a_manifest = noise.RECIPE, noise.RANDOM, noise.a_manifest
 
 
-@pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The scans that were read from their files, as they come."""
-    seen: list[str] = []
-
-    def noted(row):
-        seen.append(row.scan_id)
-        return read(row)
-
-    monkeypatch.setattr(module, "read", noted)
-    return seen
+reads = noise.reads
 
 
 def test_a_cohort_is_its_manifest_in_order(tmp_path: Path) -> None:

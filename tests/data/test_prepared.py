@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import medtl.data.prepared as module
 from medtl.data import Cohort, cache
 from medtl.errors import InputError
 from medtl.intensity.prints import Prints, print_of
@@ -26,17 +25,7 @@ _spec.loader.exec_module(noise)
 RECIPE, a_manifest = noise.RECIPE, noise.a_manifest
 
 
-@pytest.fixture
-def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The scans that were read from their files, as they come."""
-    seen: list[str] = []
-
-    def noted(row):
-        seen.append(row.scan_id)
-        return read(row)
-
-    monkeypatch.setattr(module, "read", noted)
-    return seen
+reads = noise.reads
 
 
 # ---- studies -----------------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from medtl.exports import onnx as exporting
 from medtl.exports.onnx import export_onnx
 from medtl.exports.runtime import Export
 from medtl.intensity import RECIPES
+from medtl.models import Output
 from medtl.runs.run import Run
 from medtl.scans import Manifest
 
@@ -50,16 +51,22 @@ def test_it_is_one_sound_graph_with_the_contracts_names_and_shapes(run: Run, fol
     assert {v.name: shape(v) for v in model.graph.output} == {"logits": [1, 2], "features": [1, features]}
 
 
+def gives_what_pytorch_gives(export: Export, model: torch.nn.Module, pixels: np.ndarray) -> Output:
+    """The bag's output in PyTorch, once the export has given the same."""
+    with torch.inference_mode():
+        output = model(torch.from_numpy(pixels), torch.zeros(len(pixels), dtype=torch.long), 1)
+    logits, features = export.outputs(pixels)
+    np.testing.assert_allclose(logits, output.logits, atol=1e-4)
+    np.testing.assert_allclose(features, output.features, atol=1e-4)
+    return output
+
+
 def test_bags_of_every_size_give_what_pytorch_gives(run: Run, folder: Path) -> None:
     export, model = Export.load(folder), run.classifier()
     random = np.random.default_rng(1)
     for instances in (1, 2, 3, 7, 33):
         pixels = random.uniform(-1, 1, (instances, 1, 32, 32)).astype(np.float32)
-        with torch.inference_mode():
-            output = model(torch.from_numpy(pixels), torch.zeros(instances, dtype=torch.long), 1)
-        logits, features = export.outputs(pixels)
-        np.testing.assert_allclose(logits, output.logits, atol=1e-4)
-        np.testing.assert_allclose(features, output.features, atol=1e-4)
+        gives_what_pytorch_gives(export, model, pixels)
 
 
 def test_the_description_tells_what_a_prediction_needs_and_no_place(run: Run, folder: Path) -> None:
@@ -163,11 +170,7 @@ def test_a_model_that_attends_gives_the_weights_of_its_slices(tmp_path: Path) ->
     random = np.random.default_rng(1)
     for instances in range(1, 18):
         pixels = random.uniform(-1, 1, (instances, 1, 32, 32)).astype(np.float32)
-        with torch.inference_mode():
-            output = model(torch.from_numpy(pixels), torch.zeros(instances, dtype=torch.long), 1)
-        logits, features = export.outputs(pixels)
-        np.testing.assert_allclose(logits, output.logits, atol=1e-4)
-        np.testing.assert_allclose(features, output.features, atol=1e-4)
+        output = gives_what_pytorch_gives(export, model, pixels)
         weights = export.attention(pixels)
         np.testing.assert_allclose(weights, output.attention, atol=1e-4)
         assert weights.shape == (instances,) and weights.sum() == pytest.approx(1, abs=1e-5)

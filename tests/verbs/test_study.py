@@ -9,13 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from medtl import progress
 from medtl.exports.runtime import Export
 from medtl.runs.run import Run
 from medtl.scans import Manifest
-from medtl.training import loop
 from medtl.verbs import _training
 from medtl.verbs.adapt import adapt
 from medtl.verbs.calibrate import calibrate
@@ -28,17 +26,7 @@ two_sites = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(two_sites)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quiet_on_one_thread(tmp_path_factory):
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    progress.set_mode("quiet")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "EPOCH", 2)
-        patch.setenv("MEDTL_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-        yield
-    progress.set_mode("auto")
-    torch.set_num_threads(threads)
+quiet_on_one_thread = two_sites.quiet_on_one_thread
 
 
 @pytest.fixture(scope="module")

@@ -9,16 +9,33 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 import timm
 import torch
 import yaml
 from PIL import Image
 from safetensors.torch import save_file
 
+from medtl import progress
 from medtl.scans import Manifest
+from medtl.training import loop
 
 BACKBONE = "test_efficientnet"  # timm's smallest, 0.4 million parameters
 SPLITS = ("train", "train", "calibrate", "test")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet_on_one_thread(tmp_path_factory):
+    """For a module of tests: one thread, two steps an epoch, a cache of its own, and nothing said."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    progress.set_mode("quiet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "EPOCH", 2)
+        patch.setenv("MEDTL_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        yield
+    progress.set_mode("auto")
+    torch.set_num_threads(threads)
 
 
 def site(folder: Path, name: str, patients: int = 24, dark: int = 0, classes: tuple[str, ...] = ("no", "yes")) -> Path:
