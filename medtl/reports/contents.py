@@ -4,12 +4,188 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
 from medtl.data.units import Unit, counted
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class OperatingRow:
+    """What one threshold gives for one class against the rest; nan where a number is undefined.
+
+    Attributes:
+        of: the class that counts as positive; "mean" of the classes where there are several.
+        rule: "as handed over", "90 % specificity", "95 % sensitivity" or "Youden's J".
+        where: "home": the threshold came with the Run; "here": it was set again on labels of these sites.
+        threshold: called positive from this calibrated probability on; nan for "mean".
+        sensitivity, specificity: on the scans of the report; where the threshold was set on these very scans, each
+            patient's with the threshold that the others' labels give (cross-fitted).
+        sensitivity_ci, specificity_ci: 95 %.
+        ppv, npv: at the share of positives among these scans, which is `prevalence`.
+        named: PPV and NPV at the prevalence that the user named, (prevalence, PPV, NPV); None where none was.
+        n_labels, n_positive: local labelled scans that the threshold was set on, and the positive ones among them; 0
+            for "home".
+        how: how it was set, in a few words.
+    """
+
+    of: str
+    rule: str
+    where: Literal["home", "here"]
+    threshold: float
+    sensitivity: float
+    specificity: float
+    sensitivity_ci: Interval
+    specificity_ci: Interval
+    ppv: float
+    npv: float
+    prevalence: float
+    named: tuple[float, float, float] | None
+    n_labels: int
+    n_positive: int
+    how: str
+
+
+@dataclass(frozen=True)
+class BenefitCurve:
+    """Net benefit of acting on the model, for one class against the rest (Vickers and Elkin 2006).
+
+    Attributes:
+        of: the class that counts as positive.
+        threshold: (T,) probabilities from which on one would act.
+        net_benefit, treat_all: (T,) true positives a scan, less false positives at the threshold's odds; acting on
+            nobody has 0.
+    """
+
+    of: str
+    threshold: np.ndarray
+    net_benefit: np.ndarray
+    treat_all: np.ndarray
+
+
+@dataclass(frozen=True)
+class ConfusionTable:
+    """Counts: rows what it is, columns what the model says at its own threshold.
+
+    Attributes:
+        of: the label, of several labels a scan: then the names are "no" and "yes"; "" for the whole.
+        names: of rows and columns.
+        counts: int (names, names).
+    """
+
+    of: str
+    names: tuple[str, ...]
+    counts: np.ndarray
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What happens when the scans that the model is least sure of go to a reader.
+
+    Attributes:
+        coverage, risk: (N,) share of scans that the model keeps, surest first, and its error rate on them.
+        aurc: area under that curve; lower is better.
+        e_aurc: what of it is beyond the best order of the same errors.
+        share: of scans referred in the numbers below, 0.2.
+        accuracy: on all scans.
+        accuracy_kept: on those that it keeps when `share` is referred.
+        errors, errors_kept: wrong scans in all, and among those kept.
+    """
+
+    coverage: np.ndarray
+    risk: np.ndarray
+    aurc: float
+    e_aurc: float
+    share: float
+    accuracy: float
+    accuracy_kept: float
+    errors: int
+    errors_kept: int
+
+
+@dataclass(frozen=True)
+class SubgroupRow:
+    """The model on the scans of one group.
+
+    Attributes:
+        name: as the manifest says it, a band of a number, "not known", or "others" for groups of fewer than 5 patients.
+        auroc: nan where the group has one class.
+        auroc_ci: 95 %.
+        sensitivity, specificity: at the model's own threshold, the mean over the classes where there are several.
+        small: too few scans of one class for the numbers to say much.
+    """
+
+    name: str
+    n_scans: int
+    n_patients: int
+    n_positive: int
+    auroc: float
+    auroc_ci: Interval
+    sensitivity: float
+    specificity: float
+    small: bool
+
+
+@dataclass(frozen=True)
+class SubgroupTable:
+    """The handed-over model by one column of the manifest.
+
+    Attributes:
+        column: "sex", "age", "scanner" ...
+        rows: of at least 5 patients each.
+        note: what was merged or is not shown, and why; "" where nothing was.
+    """
+
+    column: str
+    rows: tuple[SubgroupRow, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """One model against another on the same scans: `model` less `against`.
+
+    Attributes:
+        auroc: difference of the AUROCs, with auroc_ci at 95 % and auroc_p of no difference (DeLong, by patient).
+        auroc_p_holm: the same after Holm's correction for the number of models in the report.
+        brier: difference of the Brier scores (below 0: `model` is better), with brier_ci by patient bootstrap.
+    """
+
+    model: str
+    against: str
+    auroc: float
+    auroc_ci: Interval
+    auroc_p: float
+    auroc_p_holm: float
+    brier: float
+    brier_ci: Interval
+
+
+@dataclass(frozen=True)
+class SaliencyScore:
+    """How often a saliency map falls on the radiologist's lesion mask.
+
+    Attributes:
+        model: its name.
+        method: "Grad-CAM" ...
+        n_scans: with a mask.
+        hits: share of scans whose map has its maximum on the mask, with hits_ci at 95 %.
+        mass_inside: mean share of the map's mass on the mask.
+        chance: mean share of the picture that the mask covers: what a map that knows nothing hits.
+    """
+
+    model: str
+    method: str
+    n_scans: int
+    hits: float
+    hits_ci: Interval
+    mass_inside: float
+    chance: float
 
 
 @dataclass(frozen=True)
@@ -28,6 +204,14 @@ class ModelResult:
         referred: share of scans in [0, 1] that the model would leave to a reader; None where unknown.
         note: a few words under its name.
         seconds: how long training took; None where unknown.
+        average_precision_ci: 95 %, by patient bootstrap; None where undefined.
+        operating: thresholds, the Run's own first; of several classes each against the rest, then their mean.
+        benefit: a decision curve for the positive class, or for each.
+        confusion: one table; of several labels one each.
+        calibration: ece (equal width), ece_equal_mass, each also less what a perfect model shows as ece_excess and
+            ece_equal_mass_excess; classwise_ece, ks, sharpness, nll, brier, and the Brier score's parts reliability,
+            resolution, uncertainty and within; the same before calibration under "uncalibrated".
+        doubt: referring the least sure scans; None for several labels a scan.
     """
 
     name: str
@@ -39,6 +223,12 @@ class ModelResult:
     referred: float | None = None
     note: str = ""
     seconds: float | None = None
+    average_precision_ci: Interval | None = None
+    operating: tuple[OperatingRow, ...] = ()
+    benefit: tuple[BenefitCurve, ...] = ()
+    confusion: tuple[ConfusionTable, ...] = ()
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    doubt: Doubt | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +297,12 @@ class ReportData:
         notes: sentences about what was left out and why.
         log: columns phase, epoch, step, losses ..., domain_accuracy.
         unit: what each of the N is: "series" or "study".
+        subgroups: of the handed-over model, one a column that the user asked for.
+        comparison: paired, of the others against the handed-over model, or, where several Runs are compared, of each
+            against the first.
+        masks: scan_id -> file of the lesion mask, from the manifest's column `lesion_mask`; never to be shown.
+        saliency_scores: where there are masks.
+        compares_runs: whether it is of `medtl compare`: no model is then "handed over", the first is the yardstick.
     """
 
     title: str
@@ -128,6 +324,11 @@ class ReportData:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     created: str = ""
     unit: Unit = "series"
+    subgroups: tuple[SubgroupTable, ...] = ()
+    comparison: tuple[PairedDifference, ...] = ()
+    masks: Mapping[str, Path] = field(default_factory=dict)
+    saliency_scores: tuple[SaliencyScore, ...] = ()
+    compares_runs: bool = False
 
     @property
     def counted(self) -> str:
