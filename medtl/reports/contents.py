@@ -88,13 +88,14 @@ class Doubt:
     """What happens when the scans that the model is least sure of go to a reader.
 
     Attributes:
-        coverage, risk: (N,) share of scans that the model keeps, surest first, and its error rate on them.
+        coverage, risk: (at most 100,) share of scans that the model keeps, surest first, and its error rate on them;
+            of several labels a scan, the share of labels that are wrong.
         aurc: area under that curve; lower is better.
         e_aurc: what of it is beyond the best order of the same errors.
         share: of scans referred in the numbers below, 0.2.
         accuracy: on all scans.
         accuracy_kept: on those that it keeps when `share` is referred.
-        errors, errors_kept: wrong scans in all, and among those kept.
+        n_kept: scans that it then keeps.
     """
 
     coverage: np.ndarray
@@ -104,8 +105,7 @@ class Doubt:
     share: float
     accuracy: float
     accuracy_kept: float
-    errors: int
-    errors_kept: int
+    n_kept: int
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,8 @@ class SubgroupRow:
     """The model on the scans of one group.
 
     Attributes:
-        name: as the manifest says it, a band of a number, "not known", or "others" for groups of fewer than 5 patients.
+        name: as the manifest says it, a band of a number, "not given", or "small groups together" for those of fewer
+            than 5 patients.
         auroc: nan where the group has one class.
         auroc_ci: 95 %.
         sensitivity, specificity: at the model's own threshold, the mean over the classes where there are several.
@@ -211,7 +212,7 @@ class ModelResult:
         calibration: ece (equal width), ece_equal_mass, each also less what a perfect model shows as ece_excess and
             ece_equal_mass_excess; classwise_ece, ks, sharpness, nll, brier, and the Brier score's parts reliability,
             resolution, uncertainty and within; the same before calibration under "uncalibrated".
-        doubt: referring the least sure scans; None for several labels a scan.
+        doubt: referring the least sure scans.
     """
 
     name: str
@@ -337,5 +338,5 @@ class ReportData:
 
     @property
     def handed_over(self) -> ModelResult:
-        """The model that the run hands over; the last one where none is marked."""
-        return next((m for m in self.models if m.handed_over), self.models[-1])
+        """The model that the run hands over; where none is marked the last one, and of compared Runs the first."""
+        return next((m for m in self.models if m.handed_over), self.models[0 if self.compares_runs else -1])
