@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 DIMENSIONS = 16  # principal axes that the two sites are told apart on, as many as `Familiarity` looks at
 LARGEST = 100.0  # no scan counts as more than so many, nor as less than one of them
-_STRENGTHS = np.logspace(-4, 1, 11)
+_STRENGTHS = np.logspace(-4, 1, 6)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ def fit_ratio(source_features: ArrayLike, target_features: ArrayLike, dimensions
         target_features: (M, F), M at least 2.
         dimensions: principal axes at most; a tenth of the scans at most.
     """
-    from sklearn.linear_model import LogisticRegressionCV  # here: the hospital's runtime applies and never fits
+    from sklearn.linear_model import LogisticRegression  # here: the hospital's runtime applies and never fits
+    from sklearn.model_selection import cross_val_score
 
     source, target = np.asarray(source_features, float), np.asarray(target_features, float)
     both, is_target = np.r_[source, target], np.r_[np.zeros(len(source)), np.ones(len(target))]
@@ -63,8 +64,10 @@ def fit_ratio(source_features: ArrayLike, target_features: ArrayLike, dimensions
     kept = max(1, min(dimensions, len(both) // 10, int((size > 1e-6 * max(size[0], 1e-12)).sum())))
     axes = axes[:kept] / np.maximum(size[:kept, None] / np.sqrt(len(both)), 1e-12)
     folds = max(2, min(5, len(source), len(target)))
-    told = LogisticRegressionCV(Cs=_STRENGTHS, cv=folds, scoring="neg_log_loss", max_iter=1000)
-    told.fit(((both - mean) / spread) @ axes.T, is_target)
+    coordinates = ((both - mean) / spread) @ axes.T
+    tried = [LogisticRegression(C=strength, max_iter=1000) for strength in _STRENGTHS]
+    scores = [cross_val_score(one, coordinates, is_target, cv=folds, scoring="neg_log_loss").mean() for one in tried]
+    told = tried[int(np.argmax(scores))].fit(coordinates, is_target)
     coefficients = (axes.T @ told.coef_[0] / spread).astype(np.float32)
     prior = np.log(len(target) / len(source))
     return Ratio(coefficients, float(told.intercept_[0] - mean @ coefficients.astype(float) - prior))
