@@ -11,6 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from medtl.measures.proportions import wilson
+
 _TINY = np.finfo(float).eps  # as scikit-learn's log_loss clips
 
 
@@ -22,6 +24,15 @@ class ReliabilityCurve(NamedTuple):
     scans: np.ndarray  # (B,) how many scans the bin holds
     low: np.ndarray  # (B,) Wilson's band of `observed`
     high: np.ndarray  # (B,)
+
+
+class BrierDecomposition(NamedTuple):
+    """What the Brier score is made of: reliability - resolution + uncertainty + within = the Brier score."""
+
+    reliability: float  # how far what was said lies from what was so, over the bins; lower is better
+    resolution: float  # how far the bins lie from the prevalence; higher is better
+    uncertainty: float  # of always saying the prevalence; no model changes it
+    within: float  # what the bins hide: variance of what was said inside them, less twice its covariance with the truth
 
 
 def brier(label: ArrayLike, probabilities: ArrayLike) -> float:
@@ -96,6 +107,73 @@ def excess_ece(label: ArrayLike, probabilities: ArrayLike, bins: int = 15, equal
     return ece(label, probabilities, bins, equal_mass) - perfect
 
 
+def classwise_ece(label: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> float:
+    """Calibration error of every class's probability, not of the chosen one only; mean over the classes.
+
+    Kull et al., NeurIPS 2019, arXiv:1910.12656, equation 2; bins of equal width. Two classes: both of them; several
+    labels: mean over the labels that are known of some scan.
+
+    Returns:
+        A number in [0, 1]; nan for no scans.
+    """
+    pairs = _class_pairs(np.asarray(label), np.asarray(probabilities, float))
+    return _mean(np.array([_binned_error(so[None], said, bins, equal_mass=False)[0] for said, so in pairs]))
+
+
+def ks_calibration_error(label: ArrayLike, probabilities: ArrayLike) -> float:
+    """The largest gap between what was said and what was so, summed up from the lowest probability: no bins.
+
+    Gupta et al., ICLR 2021, arXiv:2006.12800, after Kolmogorov and Smirnov. What is judged is as in `ece`. Scans with
+    the same probability are taken in one step, so that their order does not matter.
+
+    Returns:
+        A number in [0, 1], never above `ece` with narrow bins; nan for no scans.
+    """
+    said, so = _said_and_so(label, probabilities)
+    if not len(said):
+        return float("nan")
+    order = np.argsort(said, kind="stable")
+    gap = np.cumsum(said[order] - so[order]) / len(said)
+    last = np.r_[np.diff(said[order]) > 0, True]
+    return float(np.abs(gap[last]).max())
+
+
+def brier_decomposition(label: ArrayLike, probabilities: ArrayLike, bins: int = 15) -> BrierDecomposition:
+    """Murphy's decomposition of the Brier score (Journal of Applied Meteorology 12, 1973), over bins of equal width.
+
+    Bins lose what varies inside them; the term that makes the parts sum to `brier` again is Stephenson et al.'s
+    (Weather and Forecasting 23, 2008): variance within the bins less twice the covariance within them. K classes:
+    summed over the classes, as `brier` is; several labels: mean over the labels, by how many scans each is known of.
+    """
+    label, probabilities = np.asarray(label), np.asarray(probabilities, float)
+    if label.ndim == 1 and (probabilities.ndim == 1 or probabilities.shape[1] == 2):
+        pairs = [_binary_pairs(label, probabilities)] if len(label) else []
+    else:
+        pairs = _class_pairs(label, probabilities)
+    parts = np.array([_murphy(said, so, bins) for said, so in pairs]).reshape(-1, 4)
+    if not len(parts):
+        return BrierDecomposition(*(float("nan"),) * 4)
+    scans = np.array([len(said) for said, _ in pairs])
+    weight = scans / scans.sum() if label.ndim == 2 else np.ones(len(pairs))
+    return BrierDecomposition(*(float(value) for value in weight @ parts))
+
+
+def sharpness(probabilities: ArrayLike, several_labels: bool = False) -> float:
+    """Variance of what was said: 0 for a model that says the same of every scan, whatever it is worth.
+
+    Gneiting et al., Journal of the Royal Statistical Society B 69, 2007: of two calibrated models the sharper is the
+    better. Binary: of the positive class's probability, at most 0.25; K classes: summed over them; several labels:
+    their mean.
+    """
+    said = np.asarray(probabilities, float)
+    if not several_labels and (said.ndim == 1 or said.shape[1] == 2):
+        said = _said(said, several_labels=False)[0][:, None]
+    if not len(said):
+        return float("nan")
+    variance = np.nanvar(said, axis=0)
+    return float(np.nanmean(variance) if several_labels else variance.sum())
+
+
 def reliability_curve(
     label: ArrayLike, probabilities: ArrayLike, bins: int = 10, equal_mass: bool = True
 ) -> ReliabilityCurve:
@@ -110,7 +188,7 @@ def reliability_curve(
     count = count[held]
     predicted = np.bincount(number, said, minlength=bins)[held] / np.maximum(count, 1)
     observed = np.bincount(number, so, minlength=bins)[held] / np.maximum(count, 1)
-    low, high = _wilson(observed, count)
+    low, high = wilson(observed, count)
     return ReliabilityCurve(predicted, observed, count, low, high)
 
 
@@ -141,6 +219,27 @@ def _binary_pairs(label: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndar
     return _said(probabilities, several_labels=False)[0], label.astype(float)
 
 
+def _class_pairs(label: np.ndarray, probabilities: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """What was said and what was so of each class, where it is known; classes of no scan are left out."""
+    if probabilities.ndim == 1:
+        probabilities = np.stack([1 - probabilities, probabilities], axis=1)
+    if label.ndim == 1:
+        label = (label[:, None] == np.arange(probabilities.shape[1])).astype(float)
+    pairs = [_binary_pairs(so[:, None], said[:, None]) for so, said in zip(label.T, probabilities.T, strict=True)]
+    return [(said, so) for said, so in pairs if len(said)]
+
+
+def _murphy(said: np.ndarray, so: np.ndarray, bins: int) -> tuple[float, float, float, float]:
+    number = _bin_numbers(said, bins, equal_mass=False)
+    count = np.maximum(np.bincount(number, minlength=bins), 1)
+    forecast, observed = (np.bincount(number, values, minlength=bins) / count for values in (said, so))
+    reliability = np.mean((forecast - observed)[number] ** 2)
+    resolution = np.mean((observed[number] - so.mean()) ** 2)
+    inside, truth_inside = said - forecast[number], so - observed[number]
+    within = np.mean(inside**2) - 2 * np.mean(inside * truth_inside)
+    return float(reliability), float(resolution), float(so.mean() * (1 - so.mean())), float(within)
+
+
 def _mean(values: np.ndarray) -> float:
     return float(np.mean(values)) if len(values) else float("nan")
 
@@ -158,10 +257,3 @@ def _binned_error(so: np.ndarray, said: np.ndarray, bins: int, equal_mass: bool)
         return np.full(len(so), np.nan)
     member = np.eye(bins)[_bin_numbers(said, bins, equal_mass)]
     return np.abs(so @ member - said @ member).sum(axis=1) / len(said)
-
-
-def _wilson(share: np.ndarray, count: np.ndarray, z: float = 1.96) -> tuple[np.ndarray, np.ndarray]:
-    count = np.maximum(count, 1)
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    half = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)

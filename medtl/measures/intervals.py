@@ -1,4 +1,4 @@
-"""How sure an AUROC is: DeLong by patient, and resampling of patients."""
+"""How sure an AUROC or an average precision is: DeLong by patient, and resampling of patients."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from scipy.special import ndtri
 
 from medtl.measures.ranks import ranks
 
+Weighted = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # label (N,), score (N,), weight (B, N) -> (B,)
 _CHUNK = 2_000_000  # weights held at once by the bootstrap: 16 MB
 
 
@@ -50,6 +51,26 @@ def delong(label: ArrayLike, score: ArrayLike, patient: ArrayLike | None = None,
         patient: (N,) names or numbers; None: every scan is a patient of its own.
         confidence: of the two-sided interval.
     """
+    area, pull, smaller = mean_influence(label, score, patient)
+    return _logit_interval(area, float(np.sqrt(np.sum(pull**2))), smaller, confidence)
+
+
+def mean_influence(
+    label: ArrayLike, score: ArrayLike, patient: ArrayLike | None = None
+) -> tuple[float, np.ndarray, int]:
+    """The AUROC (mean over the columns), how much each patient pulls on it, and the patients of the smaller class.
+
+    The squares of the pulls sum to the AUROC's variance, the products of two models' pulls to their covariance.
+
+    Args:
+        label: (N,) 0 or 1; or (N, K) 0, 1 or nan.
+        score: (N,) or (N, K).
+        patient: (N,); None: every scan is a patient of its own.
+
+    Returns:
+        The AUROC; (P,) in the order of the sorted patients; the number of patients in the smaller class, of the column
+        that has fewest. (nan, zeros, 0) where every column holds one class only.
+    """
     label, score = _columns(label), _columns(score)
     patient_number = _numbers(patient, len(label))
     values, influences, sizes = [], [], []
@@ -64,10 +85,32 @@ def delong(label: ArrayLike, score: ArrayLike, patient: ArrayLike | None = None,
         influences.append(whole)
         sizes.append(size)
     if not values:
-        return Interval(*(float("nan"),) * 4)
-    area = float(np.mean(values))
+        return float("nan"), np.zeros(len(np.unique(patient_number))), 0
     by_patient = np.bincount(patient_number, weights=np.mean(influences, axis=0))
-    return _logit_interval(area, float(np.sqrt(np.sum(by_patient**2))), min(sizes), confidence)
+    return float(np.mean(values)), by_patient, min(sizes)
+
+
+def average_precision(label: ArrayLike, score: ArrayLike) -> float:
+    """Mean precision at each positive scan, from the highest score down: the area under the precision-recall steps.
+
+    Equals scikit-learn's `average_precision_score`, without the second that importing it costs.
+
+    Args:
+        label: (N,) 0 or 1; or (N, K) 0, 1 or nan: then the mean over the columns.
+        score: (N,) or (N, K), any scale.
+
+    Returns:
+        A number in [0, 1]; a model that tells nothing gets about the prevalence; nan where no scan is positive.
+    """
+    label, score = _columns(label), _columns(score)
+    return float(_mean_of_columns(_weighted_precision, label, score, np.ones((1, len(label))))[0])
+
+
+def bootstrap_average_precision(
+    label: ArrayLike, score: ArrayLike, patient: ArrayLike | None = None, n_bootstrap: int = 1000, seed: int = 0
+) -> np.ndarray:
+    """As `bootstrap_auroc`, of the average precision: (n_bootstrap,), nan where a resample holds no positive scan."""
+    return _bootstrap(_weighted_precision, label, score, patient, n_bootstrap, seed)
 
 
 def bootstrap_auroc(
@@ -88,19 +131,7 @@ def bootstrap_auroc(
     Returns:
         (n_bootstrap,) numbers in [0, 1]; nan where a resample holds one class only.
     """
-    label, score = _columns(label), _columns(score)
-    patient_number = _numbers(patient, len(label))
-    generator = np.random.default_rng(seed)
-    draws = np.full(n_bootstrap, np.nan)
-    step = max(1, _CHUNK // max(1, len(label)))
-    for start in range(0, n_bootstrap, step):
-        stop = min(start + step, n_bootstrap)
-        weight = _resamples(patient_number, stop - start, generator)
-        columns = np.stack([_weighted_auroc(t, s, weight) for t, s in zip(label.T, score.T, strict=True)])
-        known = ~np.isnan(columns)
-        total = np.where(known, columns, 0.0).sum(axis=0)
-        draws[start:stop] = np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
-    return draws
+    return _bootstrap(_weighted_auroc, label, score, patient, n_bootstrap, seed)
 
 
 def patient_bootstrap(
@@ -172,6 +203,8 @@ def _small_sample(n: int) -> float:
 
 
 def _logit_interval(area: float, error: float, smaller: int, confidence: float) -> Interval:
+    if np.isnan(area):
+        return Interval(*(float("nan"),) * 4)
     tail = (1 - confidence) / 2
     exact = tail ** (1 / smaller)
     if area == 1.0:
@@ -185,6 +218,29 @@ def _logit_interval(area: float, error: float, smaller: int, confidence: float) 
     low, high = 1 / (1 + np.exp(-(centre - half))), 1 / (1 + np.exp(-(centre + half)))
     # A set that is not perfectly ranked is never surer than a perfect one of its size.
     return Interval(area, float(min(low, exact)), float(max(high, 1 - exact)), error)
+
+
+def _bootstrap(
+    weighted: Weighted, label: ArrayLike, score: ArrayLike, patient: ArrayLike | None, n_bootstrap: int, seed: int
+) -> np.ndarray:
+    label, score = _columns(label), _columns(score)
+    patient_number = _numbers(patient, len(label))
+    generator = np.random.default_rng(seed)
+    draws = np.full(n_bootstrap, np.nan)
+    step = max(1, _CHUNK // max(1, len(label)))
+    for start in range(0, n_bootstrap, step):
+        stop = min(start + step, n_bootstrap)
+        weight = _resamples(patient_number, stop - start, generator)
+        draws[start:stop] = _mean_of_columns(weighted, label, score, weight)
+    return draws
+
+
+def _mean_of_columns(weighted: Weighted, label: np.ndarray, score: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """(B,) mean over the columns where it is defined, nan where it is in none."""
+    columns = np.stack([weighted(t, s, weight) for t, s in zip(label.T, score.T, strict=True)])
+    known = ~np.isnan(columns)
+    total = np.where(known, columns, 0.0).sum(axis=0)
+    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
 
 
 def _resamples(patient: np.ndarray, n: int, generator: np.random.Generator) -> np.ndarray:
@@ -209,3 +265,18 @@ def _weighted_auroc(label: np.ndarray, score: np.ndarray, weight: np.ndarray) ->
     pairs = positive.sum(axis=1) * negative.sum(axis=1)
     wins = np.sum(positive * (below + negative / 2), axis=1)
     return np.where(pairs > 0, wins / np.where(pairs > 0, pairs, 1.0), np.nan)
+
+
+def _weighted_precision(label: np.ndarray, score: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Average precision of each row of weights (B, N): one sort for all."""
+    known = ~np.isnan(label)
+    order = np.argsort(-score[known], kind="stable")
+    score, label, weight = score[known][order], label[known][order] > 0.5, weight[:, known][:, order]
+    if not len(score):
+        return np.full(len(weight), np.nan)
+    first = np.flatnonzero(np.r_[True, np.diff(score) < 0])  # where each distinct score begins
+    positive = np.add.reduceat(weight * label, first, axis=1)
+    called = np.cumsum(np.add.reduceat(weight, first, axis=1), axis=1)
+    precision = np.cumsum(positive, axis=1) / np.where(called > 0, called, 1.0)
+    total = positive.sum(axis=1)
+    return np.where(total > 0, np.sum(positive * precision, axis=1) / np.where(total > 0, total, 1.0), np.nan)
