@@ -234,11 +234,9 @@ def calibration(target: Cohort, here: np.ndarray, test: Cohort, there: np.ndarra
     """Before, and after each calibrator fitted on 50 labelled scans of the target: measured on the test half."""
     chosen = np.random.default_rng(seed).permutation(len(target))[:50]
     found = {}
-    for name in ("before", *CALIBRATORS):
-        temperature, bias = (
-            (1.0, ()) if name == "before" else CALIBRATORS[name](two(here[chosen]), target.label[chosen], "binary")
-        )
-        p = probabilities_of(two(there), "binary", temperature, bias)
+    for name in ("before", "temperature", "platt"):
+        known = two(here[chosen]), target.label[chosen], "binary"
+        p = (probabilities_of if name == "before" else CALIBRATORS[name](*known))(two(there), "binary")
         found[name] = {
             "nll": nll(test.label, p),
             "brier": brier(test.label, p),

@@ -96,7 +96,7 @@ def measure(seed: int, settings: dict[str, Any]) -> dict[str, float]:
     given = {name: outputs(classifier, part) for name, part in parts.items() if name != "train"}
     validation = parts["validation"]
     trust = fit_trust(given["validation"][0], validation.label, validation.patient, None, None, "binary")
-    row = {"temperature": trust.temperature, "threshold": trust.threshold}
+    row = {"temperature": trust.calibrator.temperature, "threshold": trust.threshold}
     for name, (logits, _) in given.items():
         p, label = apply_trust(trust, logits, None).probabilities[:, 1], parts[name].label
         row[f"{name}_auroc"] = roc_auc_score(label, p)

@@ -1,6 +1,6 @@
 """Fitted so that a model can be trusted: calibrator, threshold, conformal sets, out-of-distribution, verdict."""
 
-from medtl.trust.calibrators import CALIBRATORS, fit_platt, fit_temperature, probabilities_of
+from medtl.trust.calibrators import CALIBRATORS, Map, Scaling, fit_platt, fit_temperature, probabilities_of
 from medtl.trust.expected_loss import ExpectedLoss, expected_loss
 from medtl.trust.out_of_distribution import Familiarity, fit_familiarity, looked_at
 from medtl.trust.predictions import predictions_frame
@@ -12,6 +12,8 @@ __all__ = [
     "ExpectedLoss",
     "Familiarity",
     "Judgement",
+    "Map",
+    "Scaling",
     "Trust",
     "Verdict",
     "apply_trust",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from medtl.errors import InputError
-from medtl.trust.calibrators import CALIBRATORS, probabilities_of
+from medtl.trust.calibrators import CALIBRATORS, Map, Scaling, map_from_dict, map_to_dict
 from medtl.trust.conformal import conformal_quantile, conformal_scores, prediction_sets
 from medtl.trust.out_of_distribution import Familiarity, fit_familiarity
 from medtl.trust.threshold import youden
@@ -26,8 +26,7 @@ class Trust:
     Attributes:
         task: "binary", "multiclass" or "multilabel".
         method: the calibrator's name.
-        temperature: divides the logits.
-        bias: (K,) added to the logits after that; empty for none.
+        calibrator: logits and task -> probabilities.
         threshold: binary: positive from this calibrated probability of the positive class on; else None.
         threshold_rule: how it was chosen.
         conformal_quantile: None where no scan was there to fit it: then a set holds the predicted class.
@@ -39,8 +38,7 @@ class Trust:
 
     task: str = "binary"
     method: str = "none"
-    temperature: float = 1.0
-    bias: tuple[float, ...] = ()
+    calibrator: Map = field(default_factory=Scaling)
     threshold: float | None = None
     threshold_rule: str = ""
     conformal_quantile: float | None = None
@@ -52,7 +50,7 @@ class Trust:
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
         state = {name.name: getattr(self, name.name) for name in fields(self)}
-        return state | {"bias": list(self.bias), "ood": self.ood.to_dict() if self.ood else None}
+        return state | {"calibrator": map_to_dict(self.calibrator), "ood": self.ood.to_dict() if self.ood else None}
 
     @classmethod
     def from_dict(cls, state: dict[str, Any]) -> Trust:
@@ -61,15 +59,17 @@ class Trust:
         Raises:
             InputError: it was written by another version.
         """
-        known = {name.name for name in fields(cls)}
+        known = {name.name for name in fields(cls)} | {"temperature", "bias"}
         if not isinstance(state, dict) or set(state) - known:
             unknown = ", ".join(sorted(set(state) - known)) if isinstance(state, dict) else "no fields"
             raise InputError(f"trust.json holds {unknown}, which this medtl does not know: use the medtl that wrote it")
-        ood = state.get("ood")
+        state = dict(state)
+        ood, temperature, bias = state.get("ood"), state.pop("temperature", 1.0), state.pop("bias", ())
         try:
-            return cls(
-                **state | {"bias": tuple(state.get("bias", ())), "ood": Familiarity.from_dict(ood) if ood else None}
-            )
+            calibrator: Map = Scaling(temperature, tuple(bias))  # as it was written before there were other maps
+            if "calibrator" in state:
+                calibrator = map_from_dict(state["calibrator"])
+            return cls(**state | {"calibrator": calibrator, "ood": Familiarity.from_dict(ood) if ood else None})
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"trust.json is damaged ({error}): calibrate the Run again") from error
 
@@ -103,6 +103,7 @@ def fit_trust(
     method: str = "temperature",
     sites: Sequence[str] = (),
     ood: Familiarity | None = None,
+    calibrator: Map | None = None,
 ) -> Trust:
     """Fit all of it on labelled scans that the model was not trained on.
 
@@ -116,11 +117,12 @@ def fit_trust(
         method: a name in CALIBRATORS.
         sites: the names of the sites of these scans, for the record.
         ood: what is familiar, fitted earlier, where the training scans are not at hand; only its cut moves.
+        calibrator: fitted already, by the method of this name; None: fitted here, by one of CALIBRATORS.
 
     Raises:
         InputError: no labelled scan, or a calibrator that is not there.
     """
-    if method not in CALIBRATORS:
+    if calibrator is None and method not in CALIBRATORS:
         raise InputError(f"there is no calibrator {method!r}: choose one of {', '.join(CALIBRATORS)}")
     logits, label = np.asarray(logits, float), np.asarray(label)
     known = ~np.all(np.isnan(label.astype(float)), axis=1) if task == "multilabel" else label >= 0
@@ -134,16 +136,15 @@ def fit_trust(
     if ood is not None and features is not None and len(np.asarray(features)):
         ood = ood.cut_at(features)
     logits, label, names = logits[known], label[known], names[known]
-    temperature, bias = CALIBRATORS[method](logits, label, task)
-    probabilities = probabilities_of(logits, task, temperature, bias)
+    calibrator = calibrator or CALIBRATORS[method](logits, label, task)
+    probabilities = calibrator(logits, task)
     n_patients = len(np.unique(names))
     quantile, promised = conformal_quantile(conformal_scores(label, probabilities, task), n_patients)
     threshold, rule = youden(label, probabilities[:, 1]) if task == "binary" else (None, "")
     return Trust(
         task=task,
         method=method,
-        temperature=temperature,
-        bias=bias,
+        calibrator=calibrator,
         threshold=threshold,
         threshold_rule=rule,
         conformal_quantile=quantile,
@@ -161,7 +162,7 @@ def apply_trust(trust: Trust, logits: ArrayLike, features: ArrayLike | None) -> 
         logits: (N, K).
         features: (N, F); None: every scan passes as familiar.
     """
-    p = probabilities_of(logits, trust.task, trust.temperature, trust.bias)
+    p = trust.calibrator(logits, trust.task)
     if trust.task == "multilabel":
         prediction = (p >= 0.5).astype(int)
     elif trust.task == "binary" and trust.threshold is not None:

@@ -81,7 +81,7 @@ def calibrate(
     changed = change_run(run, out, trust=trust, facts=facts, force=force)
     say(
         f"Calibrated on {calibrated_on['n_scans']} {counted(run.unit)} of {calibrated_on['n_patients']} patients: "
-        f"temperature {fitted.temperature:.2f}"
+        f"{fitted.calibrator}"
         + (f", threshold {fitted.threshold:.2f} ({fitted.threshold_rule})" if fitted.threshold is not None else "")
     )
     return changed

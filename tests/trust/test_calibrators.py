@@ -1,5 +1,7 @@
 """Calibrators against scikit-learn, known temperatures, and sets that are too small or too easy."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from medtl.measures import brier, ece_expected_if_perfect, excess_ece, nll
 from medtl.trust import CALIBRATORS, fit_platt, fit_temperature, probabilities_of
+from medtl.trust.calibrators import map_from_dict, map_to_dict
 
 RNG = np.random.default_rng(0)
 
@@ -25,20 +28,21 @@ def sample(n, temperature=1.0, bias=0.0, classes=2, generator=RNG):
 @pytest.mark.parametrize("truth", [0.3, 1.0, 4.0])
 @pytest.mark.parametrize("classes", [2, 5])
 def test_the_temperature_is_found(truth, classes):
-    temperature, bias = fit_temperature(*sample(8000, truth, classes=classes), "multiclass")
-    assert temperature == pytest.approx(truth, rel=0.06)
-    assert bias == ()
+    found = fit_temperature(*sample(8000, truth, classes=classes), "multiclass")
+    assert found.temperature == pytest.approx(truth, rel=0.06)
+    assert found.bias == ()
 
 
 def test_the_temperature_is_the_minimum_of_the_nll():
     logits, label = sample(4000, 2.5)
     best = minimize_scalar(lambda t: -log_softmax(logits / t, axis=1)[np.arange(4000), label].mean(), (1, 3)).x
-    assert fit_temperature(logits, label, "binary")[0] == pytest.approx(best, rel=0.005)
+    assert fit_temperature(logits, label, "binary").temperature == pytest.approx(best, rel=0.005)
 
 
 def test_platt_is_a_logistic_regression_of_the_margin():
     logits, label = sample(4000, 2.0, bias=-1.0)
-    temperature, bias = fit_platt(logits, label, "binary")
+    found = fit_platt(logits, label, "binary")
+    temperature, bias = found.temperature, found.bias
     margin = (logits[:, 1] - logits[:, 0])[:, None]
     theirs = LogisticRegression(C=1e6).fit(margin, label)
     assert 1 / temperature == pytest.approx(theirs.coef_[0, 0], rel=0.01)
@@ -50,21 +54,51 @@ def test_several_labels_each_have_a_bias_and_the_unknown_do_not_count():
     shift = np.array([0.0, -1.0, 1.0])
     label = (RNG.random((6000, 3)) < 1 / (1 + np.exp(-(logits / 2 + shift)))).astype(float)
     label[RNG.random((6000, 3)) < 0.3] = np.nan
-    temperature, bias = fit_platt(logits, label, "multilabel")
-    assert temperature == pytest.approx(2, rel=0.1)
-    np.testing.assert_allclose(bias, shift, atol=0.12)
+    found = fit_platt(logits, label, "multilabel")
+    assert found.temperature == pytest.approx(2, rel=0.1)
+    np.testing.assert_allclose(found.bias, shift, atol=0.12)
 
 
-@pytest.mark.parametrize("name", CALIBRATORS)
+@pytest.mark.parametrize("name", ["temperature", "platt"])
 def test_perfectly_ranked_and_one_class_sets_stay_finite(name):
     fit = CALIBRATORS[name]
     perfect = np.array([[2.0, -2], [2, -2], [-2, 2], [-2, 2]])
-    temperature, _ = fit(perfect, np.array([0, 0, 1, 1]), "binary")
-    assert 0.3 < temperature < 1.5
-    wrong, _ = fit(np.tile(perfect, (20, 1)) * 10, np.tile([1, 1, 0, 0], 20), "binary")
-    assert 10 < wrong <= 20
-    assert fit(perfect, np.array([1, 1, 1, 1]), "binary")[0] == 1.0
-    assert fit(perfect[:1], np.array([1]), "binary")[0] == 1.0
+    assert 0.3 < fit(perfect, np.array([0, 0, 1, 1]), "binary").temperature < 1.5
+    wrong = fit(np.tile(perfect, (20, 1)) * 10, np.tile([1, 1, 0, 0], 20), "binary")
+    assert 10 < wrong.temperature <= 20
+    assert fit(perfect, np.array([1, 1, 1, 1]), "binary").temperature == 1.0
+    assert fit(perfect[:1], np.array([1]), "binary").temperature == 1.0
+
+
+@pytest.mark.parametrize("name", CALIBRATORS)
+@pytest.mark.parametrize(("task", "classes"), [("binary", 2), ("multiclass", 4), ("multilabel", 3)])
+def test_every_map_is_sure_of_nothing_after_few_scans_and_stays_the_same_in_json(name, task, classes):
+    generator = np.random.default_rng(3)
+    logits, others = 4 * generator.normal(size=(24, classes)), 9 * generator.normal(size=(500, classes))
+    label = logits.argmax(axis=1)  # ranked without a fault: unguarded, the likelihood has no end
+    if task == "multilabel":
+        label = np.where(generator.random(logits.shape) < 0.2, np.nan, logits > 0)
+    found = CALIBRATORS[name](logits, label, task)
+    p = found(others, task)
+    assert p.shape == (500, classes) and np.isfinite(p).all()
+    if task != "multilabel":
+        np.testing.assert_allclose(p.sum(axis=1), 1)
+    again = map_from_dict(json.loads(json.dumps(map_to_dict(found), allow_nan=False)))
+    assert again == found
+    np.testing.assert_array_equal(again(others, task), p)
+    one = np.where(np.isnan(label), np.nan, 1) if task == "multilabel" else np.ones(24, int)
+    assert np.isfinite(CALIBRATORS[name](logits, one, task)(others, task)).all()
+
+
+@pytest.mark.parametrize("name", ["temperature", "platt", "vector", "beta", "isotonic", "temperatures"])
+def test_of_two_classes_no_ranking_changes_where_it_is_said(name):
+    for seed in range(20):
+        generator = np.random.default_rng(seed)
+        logits, label = 4 * generator.normal(size=(30, 2)), generator.integers(0, 2, 30)
+        others = 3 * generator.normal(size=(300, 2))
+        p = CALIBRATORS[name](logits, label, "binary")(others, "binary")[:, 1]
+        rising = p[np.argsort(others[:, 1] - others[:, 0])]
+        assert (np.diff(rising) >= 0).all() and len(np.unique(rising)) > 290
 
 
 @settings(max_examples=40)
@@ -72,9 +106,9 @@ def test_perfectly_ranked_and_one_class_sets_stay_finite(name):
 def test_bounds_and_unchanged_ranks(classes, n, size, seed):
     generator = np.random.default_rng(seed)
     logits, label = size * generator.normal(size=(n, classes)), generator.integers(0, classes, n)
-    temperature, bias = fit_temperature(logits, label, "multiclass")
-    assert 0.05 <= temperature <= 20 + 1e-9
-    p = probabilities_of(logits, "multiclass", temperature, bias)
+    found = fit_temperature(logits, label, "multiclass")
+    assert 0.05 <= found.temperature <= 20 + 1e-9
+    p = found(logits, "multiclass")
     np.testing.assert_allclose(p.sum(axis=1), 1)
     np.testing.assert_array_equal(p.argmax(axis=1), logits.argmax(axis=1))
 
@@ -86,7 +120,7 @@ def test_fifty_scans_improve_an_overconfident_model_on_others(name):
         logits, label = sample(50, 3.0, generator=generator)
         others, truth = sample(500, 3.0, generator=generator)
         raw = probabilities_of(others, "binary")
-        fitted = probabilities_of(others, "binary", *CALIBRATORS[name](logits, label, "binary"))
+        fitted = CALIBRATORS[name](logits, label, "binary")(others, "binary")
         gain.append((nll(truth, raw) - nll(truth, fitted), brier(truth, raw) - brier(truth, fitted)))
     assert (np.array(gain) > 0).mean() > 0.94
 
@@ -99,14 +133,14 @@ def test_the_calibration_error_after_fifty_scans_is_near_a_perfect_models(bias, 
     for _ in range(60):
         logits, label = sample(50, 2.0, bias, generator=generator)
         others, truth = sample(160, 2.0, bias, generator=generator)
-        p = probabilities_of(others, "binary", *CALIBRATORS[name](logits, label, "binary"))
+        p = CALIBRATORS[name](logits, label, "binary")(others, "binary")
         excess.append(excess_ece(truth, p))
     assert np.mean(excess) <= most
 
 
 def test_no_temperature_follows_another_prevalence():
     logits, label = sample(4000, 2.0, bias=-2.0)
-    by_temperature = probabilities_of(logits, "binary", *fit_temperature(logits, label, "binary"))
-    by_platt = probabilities_of(logits, "binary", *fit_platt(logits, label, "binary"))
+    by_temperature = fit_temperature(logits, label, "binary")(logits, "binary")
+    by_platt = fit_platt(logits, label, "binary")(logits, "binary")
     assert excess_ece(label, by_platt) < 0.01 < 0.1 < excess_ece(label, by_temperature)
     assert ece_expected_if_perfect(by_platt) < 0.03

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from medtl.errors import InputError
-from medtl.trust import Trust, apply_trust, fit_trust
+from medtl.trust import CALIBRATORS, Trust, apply_trust, fit_trust
 
 RNG = np.random.default_rng(0)
 
@@ -18,7 +18,7 @@ def scans(n=120, classes=2):
     return 3 * np.eye(classes)[label] + 2 * RNG.normal(size=(n, classes)), label, features
 
 
-@pytest.mark.parametrize("method", ["temperature", "platt"])
+@pytest.mark.parametrize("method", CALIBRATORS)
 @pytest.mark.parametrize(("task", "classes"), [("binary", 2), ("multiclass", 4), ("multilabel", 3)])
 def test_what_is_written_judges_as_what_was_fitted(task, classes, method):
     logits, label, features = scans(classes=classes)
@@ -69,7 +69,7 @@ def test_unlabelled_scans_are_left_out_and_none_at_all_is_said():
     with pytest.raises(InputError, match="no labelled scan"):
         fit_trust(logits, np.full(120, -1), None, features, features, "binary")
     with pytest.raises(InputError, match="choose one of temperature, platt"):
-        fit_trust(logits, label, None, features, features, "binary", "isotonic")
+        fit_trust(logits, label, None, features, features, "binary", "horoscope")
 
 
 def test_few_patients_promise_less():
@@ -92,3 +92,14 @@ def test_a_state_of_another_version_is_refused_in_one_sentence():
         Trust.from_dict({"colour": 1})
     with pytest.raises(InputError, match="damaged"):
         Trust.from_dict({"ood": {"kind": "mahalanobis"}})
+
+
+def test_a_state_from_before_there_were_other_maps_is_read():
+    old = {"task": "binary", "method": "platt", "temperature": 2.0, "bias": [0.0, 1.0], "ood": None}
+    judged = apply_trust(Trust.from_dict(old), [[0.0, 2.0]], None)
+    assert judged.probabilities[0, 1] == pytest.approx(1 / (1 + np.exp(-2)))
+    assert apply_trust(Trust.from_dict({"temperature": 4.0}), [[0.0, 4.0]], None).probabilities[0, 1] == pytest.approx(
+        1 / (1 + np.exp(-1))
+    )
+    with pytest.raises(InputError, match="damaged"):
+        Trust.from_dict({"calibrator": {"kind": "from tomorrow"}})

@@ -115,7 +115,7 @@ def test_the_run_is_whole(run: Run) -> None:
     assert set(run.decision) == {"handed_over", "why", "sentence", "warn", "signals"}
     assert run.decision["sentence"].startswith(f"Handed over: {run.decision['handed_over']}, since ")
     assert "label 50 scans of each class here" in run.decision["sentence"]
-    assert run.trust().temperature > 0 and run.trust("source-only").threshold is not None
+    assert run.trust().calibrator.temperature > 0 and run.trust("source-only").threshold is not None
 
 
 def test_the_run_knows_whose_labels_it_has_seen(run: Run, place: Path) -> None:
