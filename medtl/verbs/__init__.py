@@ -10,6 +10,8 @@ VERBS: dict[str, tuple[str, ...]] = {
     "finetune": ("run",),
     "calibrate": ("run",),
     "evaluate": ("run",),
+    "compare": ("runs",),
+    "learning-curve": ("run",),
     "predict": ("run_or_export", "scans"),
     "export": ("run",),
     "methods": (),

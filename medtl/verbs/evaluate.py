@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from medtl.data import Cohort
-    from medtl.data.units import Unit
     from medtl.reports.comparison import Labelled
     from medtl.reports.contents import Example, ModelResult, Projection, ReportData
     from medtl.runs.run import Run
     from medtl.scans import Manifest
 
 
-def evaluate(run: Path | str | Run, on: Path | str | Manifest, out: Path | str, force: bool = False) -> dict[str, Any]:
+def evaluate(
+    run: Path | str | Run,
+    on: Path | str | Manifest,
+    out: Path | str,
+    prevalence: float | str | Sequence[str] | None = None,
+    by: Sequence[str] = (),
+    force: bool = False,
+) -> dict[str, Any]:
     """Measure a Run on labelled scans: metrics.json, predictions.csv and report.html.
 
     Args:
         run: the folder that `medtl adapt` or `medtl finetune` wrote.
         on: a manifest or folder with labels. Where it has a test split, that alone is used.
         out: a folder for the three files.
+        prevalence: how common the disease is where you will use it, such as 0.05: PPV and NPV are given for there too.
+            Of more than two classes, such as mass=0.05 nodule=0.02.
+        by: columns of the manifest, such as sex age scanner site: the numbers for each group in them.
         force: replace `out` where it is an earlier evaluation.
 
     Returns:
         What metrics.json holds.
 
     Raises:
-        InputError: no labels, one class only, labels that the Run does not know, or patients that it was trained on.
+        InputError: no labels, one class only, labels that the Run does not know, patients that it was trained on, a
+            column that the manifest does not have, or a prevalence that is no share.
     """
     from medtl.runs.run import MODEL, Run
 
     run = Run.load(run)
     models = {_shown(run, which): (run, which) for which in _in_order(run)}
-    return evaluate_models(models, on, out, handed_over=_shown(run, MODEL), force=force)
+    return evaluate_models(models, on, out, handed_over=_shown(run, MODEL), prevalence=prevalence, by=by, force=force)
 
 
 def evaluate_models(
@@ -45,6 +55,8 @@ def evaluate_models(
     seconds: Mapping[str, float] | None = None,
     title: str | None = None,
     picture: Path | str | None = None,
+    prevalence: float | str | Sequence[str] | None = None,
+    by: Sequence[str] = (),
     force: bool = False,
 ) -> dict[str, Any]:
     """As `evaluate`, for any number of models of any Runs on the same scans, in one report.
@@ -57,49 +69,50 @@ def evaluate_models(
         seconds: name -> how long its training took.
         title: of the report.
         picture: a .png or .svg to write beside, with every model's AUROC and the reliability of `handed_over`.
+        prevalence: as in `evaluate`.
+        by: as in `evaluate`.
         force: as in `evaluate`.
 
     Returns:
         What metrics.json holds: the numbers of `handed_over`; `uncalibrated`; `models`, the same for each of the
-        others; `sites`; `verdict`; `unit`, of which `n_scans` is the number.
+        others; `comparison`, of each of them with it; `sites`, `subgroups`; `verdict`; `unit`, of which `n_scans` is
+        the number.
 
     Raises:
         InputError: as `evaluate`, or some of the models are of series and others of studies.
     """
     from medtl import progress
-    from medtl.errors import InputError
-    from medtl.reports.comparison import Outputs, evaluate_models, judge, what_to_trust
+    from medtl.reports.comparison import compare_pairs, judge, what_to_trust
     from medtl.reports.contents import ReportData
+    from medtl.reports.groups import check_columns, subgroup_table
+    from medtl.reports.thresholds import prevalences
     from medtl.runs.layout import may_replace
     from medtl.runs.rows import outside_sentence
     from medtl.verbs._cohorts import manifest_of
+    from medtl.verbs._measuring import lesion_masks, measure
 
     out = may_replace(out, "metrics.json", "an evaluation", force)
     main_name = handed_over or list(models)[-1]
     main_run, main_which = models[main_name]
-    runs = list({run.path: run for run, _ in models.values()}.values())
-    if len({run.unit for run in runs}) > 1:
-        raise InputError("some of these models give a prediction a series, others a study: evaluate them apart")
-    chosen, notes = _scans(manifest_of(on), runs, main_run.unit)
-    seen = _Seen(main_run, runs, chosen)
-    outputs = {}
-    for name, (run, which) in models.items():
-        logits, features = run.outputs(seen.cohort(run), which)
-        took = (seconds or {}).get(name)
-        outputs[name] = Outputs(logits, features, run.trust(which), name == main_name, _note(run, which), took)
-    scans = seen.labelled()
-    results = evaluate_models(outputs, scans)
+    manifest = manifest_of(on)
+    columns = check_columns(manifest.frame, by)
+    masks = lesion_masks(manifest.labelled, on)
+    seen, scans, outputs, results, notes = measure(
+        models,
+        manifest,
+        main_name,
+        {name: _note(run, which) for name, (run, which) in models.items()},
+        seconds,
+        prevalences(prevalence, main_run.classes, main_run.task),
+    )
+    cohort = seen.cohort(main_run)
     main = next(result for result in results if result.handed_over)
     found = judge(main, scans)
-    if seen.failed:
-        notes.append(
-            f"{_scans_are(len(seen.failed))} left out, since they could not be read; predictions.csv says why."
-        )
     predictions = seen.predictions(main_run, main_which, outputs[main_name])
     if unlike := outside_sentence(predictions):
         notes.append(f"{unlike}.")
     data = ReportData(
-        title=title or _title(scans),
+        title=title or title_of(scans),
         verdict=found.kind,
         verdict_sentence=what_to_trust(main, found, scans.unit),
         task=scans.task,
@@ -112,131 +125,26 @@ def evaluate_models(
         decision=main_run.decision,
         notes=tuple(notes),
         projection=_projection(main_run),
-        examples=_examples(main_run, main_which, main, scans, seen.cohort(main_run)),
+        examples=_examples(main_run, main_which, main, scans, cohort),
         log=_log(main_run),
         recipe=main_run.recipe.to_dict(),
         config=main_run.config,
-        provenance=_provenance(main_run, chosen),
-        created=_today(),
+        provenance=_provenance(main_run, seen.chosen),
+        created=today(),
+        subgroups=tuple(
+            subgroup_table(column, cohort.manifest.frame[column].tolist(), main, scans) for column in columns
+        ),
+        comparison=compare_pairs([(other, main) for other in results if other is not main], scans),
+        masks={scan_id: masks[scan_id] for scan_id in cohort.scan_id if scan_id in masks},
     )
     metrics = _metrics(data, main, found)
-    _write(out, data, metrics, predictions)
+    write_report(out, data, metrics, predictions)
     if picture is not None:
         from medtl.reports import drawing, figures
 
         drawing.write_picture(figures.summary(data), picture)
     progress.say(f"{data.verdict_sentence}\n{out / 'report.html'}")
     return metrics
-
-
-# --- which scans ---------------------------------------------------------------------------------------------------
-
-
-def _scans(manifest: Manifest, runs: Iterable[Run], unit: Unit) -> tuple[Manifest, list[str]]:
-    """The labelled scans to measure on, and what the reader must know about the choice."""
-    from medtl.data.units import with_labels
-    from medtl.errors import InputError
-    from medtl.reports.comparison import one_class
-    from medtl.scans.splits import check_leaks
-
-    notes: list[str] = []
-    labelled = with_labels(manifest, unit)
-    if not len(labelled):
-        raise InputError(
-            f"none of the {len(manifest)} scans to evaluate on has a label: give them labels first "
-            "(`medtl index FOLDER --labels labels.csv -o manifest.csv`)"
-        )
-    chosen = labelled.split("test")
-    split = bool(len(chosen))
-    if not split:
-        chosen = labelled
-        notes.append(f"The scans have no labelled test split, so all {len(chosen)} labelled ones are used.")
-    elif len(chosen) < len(labelled):
-        check_leaks(manifest)
-        notes.append(f"Of {len(labelled)} labelled scans, the {len(chosen)} of the test split are used.")
-    for run in runs:
-        chosen, met = _without_trained_on(chosen, run, refuse=split)
-        if met:
-            notes.append(f"{_scans_are(met)} left out: the Run has seen these patients' labels.")
-        if strangers := sorted(set(chosen.classes) - set(run.classes)):
-            raise InputError(
-                f"the labels {', '.join(strangers)} are none of the Run's classes ({', '.join(run.classes)}): "
-                "name the labels as in the training, or leave these scans out"
-            )
-    if (only := one_class(chosen.frame["label"])) is not None:
-        raise InputError(
-            f"all {len(chosen)} labelled scans are {only}: nothing can be told apart with one class, "
-            "add labelled scans of the others"
-        )
-    return chosen, notes
-
-
-def _without_trained_on(chosen: Manifest, run: Run, refuse: bool) -> tuple[Manifest, int]:
-    """A model is not asked about patients whose labels it has seen: the others' scans, and how many were left out.
-
-    Raises:
-        InputError: there are such patients and `refuse`, since a test split should have none, or there are no others.
-    """
-    import numpy as np
-
-    from medtl.errors import InputError
-    from medtl.runs.layout import pseudonyms
-
-    seen = pseudonyms(run.facts.get("patients") or ())
-    patient = chosen.patients  # as a Cohort has them
-    met = np.isin(pseudonyms(patient) if seen else patient, seen)
-    if met.any() and (refuse or met.all()):
-        names = sorted(set(patient[met]))
-        some = ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
-        raise InputError(
-            f"{run.path.name} was trained or calibrated on the labels of {len(names)} of these patients ({some}): "
-            "leave them out, or give scans of others"
-        )
-    return chosen.select(~met), int(met.sum())
-
-
-class _Seen:
-    """The chosen scans as each recipe prepares them, only those that all of them can."""
-
-    def __init__(self, main: Run, runs: Iterable[Run], chosen: Manifest) -> None:
-        import numpy as np
-
-        self.main, self.chosen = main, chosen
-        by_recipe = {run.recipe.digest: run for run in runs}
-        self._cohorts = {digest: _cohort(run, chosen) for digest, run in by_recipe.items()}
-        failed = [cohort.failed for cohort in self._cohorts.values()]
-        self.failed = {scan_id: reason for each in failed for scan_id, reason in each.items()}
-        if any(each.keys() != self.failed.keys() for each in failed):
-            left = chosen.select(~np.isin(chosen.frame.scan_id, list(self.failed)))
-            self._cohorts = {digest: _cohort(run, left) for digest, run in by_recipe.items()}
-
-    def cohort(self, run: Run) -> Cohort:
-        return self._cohorts[run.recipe.digest]
-
-    def labelled(self) -> Labelled:
-        import numpy as np
-
-        from medtl.reports.comparison import Labelled
-
-        cohort = self.cohort(self.main)
-        site = np.asarray(cohort.site_names, dtype=object)[cohort.site]
-        return Labelled(cohort.label, cohort.manifest.groups, site, tuple(self.main.classes), self.main.unit)
-
-    def predictions(self, run: Run, which: str, outputs: Any) -> Any:
-        from medtl.runs.rows import of_members, prediction_rows, remarks_of
-        from medtl.trust import Trust
-
-        cohort = self.cohort(run)
-        given = of_members(cohort.members, zip(outputs.logits, outputs.features, strict=True))
-        trust = run.trust(which) or Trust(task=run.task)
-        said = remarks_of(run.trained_on, cohort)
-        return prediction_rows(list(self.chosen), run.classes, trust, given, self.failed, said)
-
-
-def _cohort(run: Run, scans: Manifest) -> Cohort:
-    from medtl.data import Cohort
-
-    return Cohort(scans, run.recipe, classes=run.classes, multilabel=run.task == "multilabel", unit=run.unit)
 
 
 # --- what the report shows -------------------------------------------------------------------------------------------
@@ -262,18 +170,16 @@ def _note(run: Run, which: str) -> str:
     return name_with(method, run.facts.get("harmonise") or ()) if adapted else ""
 
 
-def _title(scans: Labelled) -> str:
+def title_of(scans: Labelled) -> str:
+    """What the scans are of, and where: the title of a report on them."""
     sites = sorted(set(scans.site.tolist()))
     where = f" at {', '.join(sites[:3])}" if any(sites) else ""
     names = " or ".join(scans.classes) if len(scans.classes) < 4 else f"{len(scans.classes)} classes"
     return f"{names[:1].upper()}{names[1:]}{where}"
 
 
-def _scans_are(n: int) -> str:
-    return "1 scan is" if n == 1 else f"{n} scans are"
-
-
-def _today() -> str:
+def today() -> str:
+    """The day, as a report says it."""
     from datetime import UTC, datetime
 
     now = datetime.now(UTC)
@@ -364,25 +270,36 @@ def _examples(run: Run, which: str, result: ModelResult, scans: Labelled, cohort
 
 def _metrics(data: ReportData, main: ModelResult, found: Any) -> dict[str, Any]:
     from medtl.reports.comparison import contract
+    from medtl.runs.layout import plain
 
-    return {
-        **contract(main),
-        "unit": data.unit,
-        "model": main.name,
-        "models": {m.name: contract(m) for m in data.models if m is not main},
-        "verdict": {
-            "kind": found.kind,
-            "sentence": data.verdict_sentence,
-            "auroc": found.auroc,
-            "interval_90": None if found.interval is None else list(found.interval),
-            "labels_needed": found.labels_needed,
-        },
-        "notes": list(data.notes),
-    }
+    return plain(
+        {
+            **contract(main),
+            "unit": data.unit,
+            "model": main.name,
+            "models": {m.name: contract(m) for m in data.models if m is not main},
+            "verdict": {
+                "kind": found.kind,
+                "sentence": data.verdict_sentence,
+                "auroc": found.auroc,
+                "interval_90": None if found.interval is None else list(found.interval),
+                "labels_needed": found.labels_needed,
+            },
+            "subgroups": {
+                table.column: {"groups": [vars(row) for row in table.rows], "note": table.note}
+                for table in data.subgroups
+            },
+            "comparison": [vars(pair) for pair in data.comparison],
+            "saliency": [vars(score) for score in data.saliency_scores],
+            "notes": list(data.notes),
+        }
+    )
 
 
-def _write(out: Path, data: ReportData, metrics: dict[str, Any], predictions: Any) -> None:
-    """The folder, whole or not there."""
+def write_report(
+    out: Path, data: ReportData, metrics: dict[str, Any], predictions: Any = None, name: str = "report.html"
+) -> None:
+    """The folder, whole or not there: the report, metrics.json, and predictions.csv where there is one."""
     import shutil
 
     from medtl.files import atomic_write
@@ -392,8 +309,9 @@ def _write(out: Path, data: ReportData, metrics: dict[str, Any], predictions: An
 
     with atomic_write(out) as part:
         part.mkdir()
-        write_predictions(predictions, part / "predictions.csv")
-        (part / "report.html").write_text(render(data), encoding="utf-8")
+        if predictions is not None:
+            write_predictions(predictions, part / "predictions.csv")
+        (part / name).write_text(render(data), encoding="utf-8")
         write_json(part / "metrics.json", metrics)
         if out.is_dir():
             shutil.rmtree(out)
