@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from medtl.scans import read as read
 
 # The verb `methods` is not among them: `medtl.methods` is the package, and a name is never both (medtl.verbs.methods).
-_HOMES = {verb: f"medtl.verbs.{verb}" for verb in VERBS if verb != "methods"} | {
+_HOMES = {name: f"medtl.verbs.{name}" for verb in VERBS if (name := verb.replace("-", "_")) != "methods"} | {
     "Manifest": "medtl.scans",
     "Scan": "medtl.scans",
     "read": "medtl.scans",

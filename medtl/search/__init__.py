@@ -1,0 +1,1 @@
+"""What runs many models: how many labels are worth their while, and which."""

@@ -1,0 +1,202 @@
+"""A learning curve with its uncertainty: from the AUROC with few labels to what more will bring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import logsumexp, ndtr, ndtri
+
+#: Labels a class at which `level` and `slope` are read: the first 20 are what people start with.
+AT = 20.0
+
+
+@dataclass(frozen=True)
+class Point:
+    """The AUROC of one model.
+
+    Attributes:
+        shots: labels a class that it learnt from.
+        draw: which chain of nested draws.
+        auroc: on scans of patients that it had not seen.
+        standard_error: of that, for the number of these patients.
+        labelled: labels in all.
+    """
+
+    shots: float
+    draw: int
+    auroc: float
+    standard_error: float
+    labelled: int = 0
+
+
+@dataclass(frozen=True)
+class Prior:
+    """How learning curves run elsewhere, on the normal scale z = ndtri(AUROC).
+
+    The curve is z(n) = level + slope * ((n / 20)**power - 1) / power: a straight line in log n where power is 0, a
+    power law with an asymptote where it is below. A model's own AUROC scatters about it by the luck of its draw, and by
+    the luck of the patients that it is measured on, which models of similar n share.
+
+    The numbers were fitted to curves of other questions than those that benchmarks/learning_curve.py reports.
+
+    Attributes:
+        level, level_deviation: z at 20 labels a class, and how it differs between questions.
+        slope, slope_deviation: of z by log n, at 20.
+        powers, shares: what the power may be, and how likely each is.
+        luck: standard deviation of z by the draw of 20 labels a class; that of n falls as n**-decay.
+        decay: see there.
+        bend: standard deviation of what no smooth curve explains.
+        forgets: how the luck of the patients that models are measured on parts as they have more labels: its
+            correlation is exp(-forgets * |log(n / m)|).
+    """
+
+    level: float = 0.75
+    level_deviation: float = 0.45
+    slope: float = 0.16
+    slope_deviation: float = 0.08
+    powers: tuple[float, ...] = (-0.8, -0.6, -0.4, -0.2, 0.0)
+    shares: tuple[float, ...] = (0.2, 0.2, 0.2, 0.2, 0.2)
+    luck: float = 0.12
+    decay: float = 0.5
+    bend: float = 0.02
+    forgets: float = 0.1
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A fitted curve.
+
+    Attributes:
+        points: what it was fitted to.
+        pool: labels a class that there are: all draws are from these, so that they share their luck.
+        prior: how curves run elsewhere.
+    """
+
+    points: tuple[Point, ...]
+    pool: float
+    prior: Prior = field(default_factory=Prior)
+
+    def expect(
+        self, shots: float, confidence: float = 0.9, measured: float | None = None, same_patients: bool = True
+    ) -> tuple[float, float, float]:
+        """The AUROC with so many labels a class, those that there are among them: (median, low, high).
+
+        Args:
+            shots: labels a class.
+            confidence: of the interval.
+            measured: the standard error of the AUROC that the interval is to hold, where it will be measured on a few
+                patients; None: on ever so many.
+            same_patients: it is measured on those that the points were measured on.
+        """
+        mean, variance, share = self._foreseen([shots], measured, same_patients)
+        centre, deviation = mean[:, 0], np.sqrt(variance[:, 0, 0])
+        tail = (1 - confidence) / 2
+        low, middle, high = (float(ndtr(_quantile(q, centre, deviation, share))) for q in (tail, 0.5, 1 - tail))
+        return middle, low, high
+
+    def gain(self, shots: float, more: float, confidence: float = 0.9) -> tuple[float, float, float]:
+        """What `more` labels a class add to the AUROC from `shots` on: (median, low, high)."""
+        mean, variance, share = self._foreseen([shots, shots + more], None, False)
+        rng = np.random.default_rng(0)
+        kind = rng.choice(len(share), 4000, p=share)
+        root = np.linalg.cholesky(variance + 1e-10 * np.eye(2))
+        z = mean[kind] + np.einsum("nij,nj->ni", root[kind], rng.standard_normal((len(kind), 2)))
+        added = ndtr(z[:, 1]) - ndtr(z[:, 0])
+        low, middle, high = np.quantile(added, [(1 - confidence) / 2, 0.5, (1 + confidence) / 2])
+        return float(middle), float(low), float(high)
+
+    def _foreseen(
+        self, shots: Sequence[float], measured: float | None, same_patients: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of z at `shots` (T), for each power (P): mean (P, T), covariance (P, T, T), and the power's share (P,).
+
+        Level, slope, and both kinds of luck are Gaussian, so all of it is linear regression once the power is given;
+        each power weighs as its evidence says.
+        """
+        prior, n = self.prior, np.array([point.shots for point in self.points], float)
+        z, error = _scaled(self.points)
+        ahead = np.asarray(shots, float)
+        of_error = np.full(len(ahead), 0.0)
+        if same_patients and measured is None:
+            of_error[:] = np.interp(np.log(ahead), *_by_shots(n, error)) if len(n) else 0.0
+        elif measured is not None:
+            middle = ndtr(z.mean() if len(z) else prior.level)
+            of_error[:] = measured / _density(middle)
+        draw = np.array([point.draw for point in self.points])
+        seen = self._luck(n, n, draw[:, None] == draw) + prior.bend**2 * np.eye(len(n))
+        seen += _patients(n, n, error, error, prior)
+        both = self._luck(ahead, n, np.zeros((len(ahead), len(n)), bool))
+        if same_patients:
+            both += _patients(ahead, n, of_error, error, prior)
+        own = _variance(np.maximum.outer(ahead, ahead), prior) + prior.bend**2 * np.eye(len(ahead))
+        own += _patients(ahead, ahead, of_error, of_error, prior)
+        spread = np.diag([prior.level_deviation**2, prior.slope_deviation**2])
+        centre = np.array([prior.level, prior.slope])
+        means, covariances, evidence = [], [], np.log(prior.shares)
+        for number, power in enumerate(prior.powers):
+            here, there = _basis(n, power), _basis(ahead, power)
+            whole = here @ spread @ here.T + seen
+            gain = np.linalg.solve(whole, (there @ spread @ here.T + both).T).T
+            off = z - here @ centre
+            means.append(there @ centre + gain @ off)
+            covariances.append(there @ spread @ there.T + own - gain @ (there @ spread @ here.T + both).T)
+            evidence[number] -= 0.5 * (off @ np.linalg.solve(whole, off) + np.linalg.slogdet(whole)[1])
+        return np.array(means), np.array(covariances), np.exp(evidence - logsumexp(evidence))
+
+    def _luck(self, n: np.ndarray, m: np.ndarray, same_draw: np.ndarray) -> np.ndarray:
+        """Covariance of the luck of two draws: they share as many labels as the smaller has, or as the pool lets."""
+        larger = np.maximum.outer(n, m)
+        return _variance(np.where(same_draw, larger, np.maximum(larger, self.pool)), self.prior)
+
+    def log_evidence(self, n: float, auroc: float, measured: float | None, same_patients: bool) -> float:
+        """How likely the fitted curve holds that a model with `n` labels a class has this AUROC (z's log density)."""
+        mean, variance, share = self._foreseen([n], measured, same_patients)
+        centre, deviation = mean[:, 0], np.sqrt(variance[:, 0, 0])
+        off = (ndtri(np.clip(auroc, 1e-4, 1 - 1e-4)) - centre) / deviation
+        return float(logsumexp(-0.5 * off**2 - np.log(deviation), b=share))
+
+
+def _basis(n: np.ndarray, power: float) -> np.ndarray:
+    """(N, 2): what level and slope are multiplied by."""
+    ratio = np.log(n / AT)
+    return np.stack([np.ones_like(ratio), ratio if power == 0 else np.expm1(power * ratio) / power], axis=1)
+
+
+def _variance(n: np.ndarray, prior: Prior) -> np.ndarray:
+    """Of z by the luck of a draw of n labels a class."""
+    return prior.luck**2 * (n / AT) ** (-2 * prior.decay)
+
+
+def _patients(n: np.ndarray, m: np.ndarray, error: np.ndarray, other: np.ndarray, prior: Prior) -> np.ndarray:
+    """Covariance of z by the luck of the patients that it is measured on."""
+    apart = np.abs(np.subtract.outer(np.log(n), np.log(m)))
+    return np.outer(error, other) * np.exp(-prior.forgets * apart)
+
+
+def _scaled(points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray]:
+    """AUROC and standard error as z and its standard error; an AUROC of 1 counts as a little less."""
+    area = np.array([point.auroc for point in points])
+    error = np.array([point.standard_error for point in points])
+    inside = np.clip(area, 0.02, 0.995)
+    return ndtri(inside), np.maximum(error, 0.005) / _density(inside)
+
+
+def _density(area: Any) -> Any:
+    """How fast the AUROC grows with z."""
+    return np.exp(-0.5 * ndtri(area) ** 2) / np.sqrt(2 * np.pi)
+
+
+def _by_shots(n: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean error at each number of labels, by log n."""
+    levels = np.unique(n)
+    return np.log(levels), np.array([error[n == level].mean() for level in levels])
+
+
+def _quantile(q: float, mean: np.ndarray, deviation: np.ndarray, share: np.ndarray) -> float:
+    """Of a mixture of normal distributions."""
+    low, high = (mean - 8 * deviation).min(), (mean + 8 * deviation).max()
+    return float(brentq(lambda x: share @ ndtr((x - mean) / deviation) - q, low, high))
