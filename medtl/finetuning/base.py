@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from medtl.finetuning.heads import Few, Head
 from medtl.methods.base import Batch, Method
 from medtl.methods.losses import task_loss
 
@@ -14,12 +15,20 @@ from medtl.methods.losses import task_loss
 class Strategy(Method):
     """How a model learns from a few labels of the new site.
 
-    The batch statistics stay those of the site's scans: a few labelled ones are too few to estimate them anew.
+    First a head may be fitted on cached features; then the network may be trained, as by any method. The batch
+    statistics stay those of the site's scans: a few labelled ones are too few to estimate them anew.
     """
 
     roles: ClassVar[tuple[str, ...]] = ("labelled",)
-    probes: ClassVar[bool] = True  # whether a linear probe is fitted first (medtl.finetuning.probe)
+    reads: ClassVar[bool] = False  # whether `head` is fitted on cached features first
     trains: ClassVar[bool] = True  # whether the network is trained then
+    layered: ClassVar[bool] = False  # whether `head` reads several layers (medtl.models.layers)
+    least: ClassVar[int] = 0  # with fewer labelled scans it is not
+
+    @classmethod
+    def head(cls, few: Few) -> Head:
+        """What is fitted on cached features."""
+        raise TypeError(f"{cls.__name__} fits no head")
 
     def train(self, mode: bool = True) -> Strategy:
         """As torch's, batch normalisation excepted."""

@@ -16,6 +16,8 @@ from medtl.models import Classifier
 
 #: Precision of the prior on the weights, for features of unit length: weak to strong.
 PRECISIONS = (0.06, 0.2, 0.6)
+#: The same where several views are there to choose among.
+PRECISION = 0.2
 #: Precision of the prior that the source model's standardised logit counts once.
 TRUST_IN_SOURCE = 4.0
 FOLDS, REPEATS = 5, 2
@@ -49,6 +51,7 @@ def fit_probe(
     all_logits: ArrayLike,
     all_features: ArrayLike,
     multilabel: bool = False,
+    views: Sequence[Sequence[slice]] = (),
 ) -> Probe:
     """Fit on a few labelled scans of the new site.
 
@@ -66,31 +69,32 @@ def fit_probe(
         all_logits: (M, K) of all scans of the site, labelled or not: what they are standardised by.
         all_features: (M, F).
         multilabel: several labels may hold together.
+        views: choices of columns to read, each in blocks that weigh alike; all columns as one block without it.
     """
     logits, features = np.asarray(logits, float), np.asarray(features, float)
     everyone, all_logits = np.asarray(all_features, float), np.asarray(all_logits, float)
     label = np.asarray(label)
     truth = label.astype(float) if multilabel else np.eye(logits.shape[1])[label]
-    centre, spread = everyone.mean(0), everyone.std(0) * np.sqrt(everyone.shape[1]) + 1e-6
     middle = all_logits.mean(0)
     margin = all_logits - middle if multilabel else all_logits - middle - (all_logits - middle).mean(1, keepdims=True)
     unit = 2 * np.sqrt(np.mean(margin**2)) + 1e-6
     said = (logits - middle) / unit
-    z = (features - centre) / spread
-    _, _, axes = np.linalg.svd(z, full_matrices=False)  # a penalised weight lies in the span of the labelled scans
-    z = z @ axes.T
+    centre, usual = everyone.mean(0), everyone.std(0)
+    seen = [_View.of(features, centre, usual, view) for view in views or [[slice(None)]]]
 
-    kinds = {("source", 0): (1.0, TRUST_IN_SOURCE, 1e6)}
-    for number, precision in enumerate(PRECISIONS):
-        kinds["source and features", number] = (1.0, TRUST_IN_SOURCE, precision)
-        kinds["features", number] = (0.0, 1e6, precision)
+    kinds = {("source", 0, 1e6): (1.0, TRUST_IN_SOURCE)}
+    for number in range(len(seen)):
+        for precision in [PRECISION] if views else PRECISIONS:
+            kinds["source and features", number, precision] = (1.0, TRUST_IN_SOURCE)
+            kinds["features", number, precision] = (0.0, 1e6)
     held_out = {kind: np.zeros_like(said) for kind in kinds}
     folds = list(_folds(label if not multilabel else truth.argmax(1), np.asarray(patient)))
     for train, test in folds:
-        for kind, prior in kinds.items():
-            alpha, weight, bias = _fit(said[train], z[train], truth[train], prior, multilabel)
+        for kind, source in kinds.items():
+            z = seen[kind[1]].z
+            alpha, weight, bias = _fit(said[train], z[train], truth[train], (*source, kind[2]), multilabel)
             held_out[kind][test] += (alpha * said[test] + z[test] @ weight.T + bias) / REPEATS
-    names = [kind for kind, _ in kinds]
+    names = [name for name, _, _ in kinds]
     evidence = (
         np.array([_log_likelihood(held_out[kind], truth, multilabel) for kind in kinds])
         if folds
@@ -98,17 +102,79 @@ def fit_probe(
     )
     evidence -= np.log([names.count(name) for name in names])  # each kind is as likely beforehand
     shares = softmax(evidence)
-    found = [_fit(said, z, truth, prior, multilabel) for prior in kinds.values()]
-    alpha = float(shares @ [each[0] for each in found])
-    weight = sum(share * each[1] for share, each in zip(shares, found, strict=True)) @ axes / spread
-    bias = sum(share * each[2] for share, each in zip(shares, found, strict=True))
+    alpha, weight, bias = 0.0, np.zeros((logits.shape[1], features.shape[1])), np.zeros(logits.shape[1])
+    for share, (kind, source) in zip(shares, kinds.items(), strict=True):
+        view = seen[kind[1]]
+        one = _fit(said, view.z, truth, (*source, kind[2]), multilabel)
+        alpha += share * one[0]
+        weight[:, view.columns] += share * one[1] @ view.axes / view.spread
+        bias += share * one[2]
     return Probe(
-        source_weight=alpha / unit,
+        source_weight=float(alpha) / unit,
         weight=weight,
         bias=bias - alpha / unit * middle - weight @ centre,
         held_out=sum(share * held_out[kind] for share, kind in zip(shares, kinds, strict=True)) if folds else None,
         shares={name: round(float(shares[np.array(names) == name].sum()), 3) for name in dict.fromkeys(names)},
     )
+
+
+def foretold(
+    features: ArrayLike,
+    label: ArrayLike,
+    patient: Sequence[str] | np.ndarray,
+    all_features: ArrayLike,
+    view: Sequence[slice],
+    multilabel: bool = False,
+) -> float | None:
+    """The log likelihood, in nats, of labels that a probe of some columns foretells without having seen their patients.
+
+    Args:
+        features: (N, F).
+        label: (N,) class numbers; or (N, K) 0, 1 or nan where `multilabel`.
+        patient: (N,) a patient is never on both sides of a fold.
+        all_features: (M, F) of all scans of the site: what they are standardised by.
+        view: the columns to read, in blocks that weigh alike.
+        multilabel: several labels may hold together.
+
+    Returns:
+        None where a class has one patient only.
+    """
+    everyone, label = np.asarray(all_features, float), np.asarray(label)
+    z = _View.of(np.asarray(features, float), everyone.mean(0), everyone.std(0), view).z
+    truth = label.astype(float) if multilabel else np.eye(int(label.max()) + 1)[label]
+    held_out, nothing = np.zeros(truth.shape), np.zeros(truth.shape)
+    folds = list(_folds(truth.argmax(1) if multilabel else label, np.asarray(patient)))
+    for train, test in folds:
+        _, weight, bias = _fit(nothing[train], z[train], truth[train], (0.0, 1e6, PRECISION), multilabel)
+        held_out[test] += (z[test] @ weight.T + bias) / REPEATS
+    return _log_likelihood(held_out, truth, multilabel) if folds else None
+
+
+@dataclass(frozen=True)
+class _View:
+    """Some columns of the features of the labelled scans, on axes that span them.
+
+    Attributes:
+        columns: (C,) which.
+        spread: (C,) what makes each block, and then all of them, of unit length over the scans of the site.
+        axes: (D, C).
+        z: (N, D).
+    """
+
+    columns: np.ndarray
+    spread: np.ndarray
+    axes: np.ndarray
+    z: np.ndarray
+
+    @classmethod
+    def of(cls, features: np.ndarray, centre: np.ndarray, usual: np.ndarray, view: Sequence[slice]) -> _View:
+        every = np.arange(features.shape[1])
+        columns = np.concatenate([every[block] for block in view])
+        width = np.concatenate([np.full(len(every[block]), len(every[block])) for block in view])
+        spread = np.where(usual[columns] > 1e-6, usual[columns], 1.0) * np.sqrt(width * len(view))
+        z = (features[:, columns] - centre[columns]) / spread
+        _, _, axes = np.linalg.svd(z, full_matrices=False)  # a penalised weight lies in the span of the labelled scans
+        return cls(columns, spread, axes, z @ axes.T)
 
 
 def _fit(

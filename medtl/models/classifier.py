@@ -18,7 +18,10 @@ class Classifier(nn.Module):
 
     A scan is a bag of instances (slices); their features are pooled. The bottleneck (a linear layer with batch
     normalisation, as in Long et al., CDAN, NeurIPS 2018) gives the embedding that adaptation aligns.
-    A linear shortcut from the features to the logits is zero until a few labels fit it (medtl.finetuning.probe).
+    A linear shortcut from the features to the logits is zero until a few labels fit it (medtl.finetuning.probe); what
+    they fit that is not linear stands in `few_shot` (`medtl.models.heads`), an empty list at first, and is added.
+    Of a backbone that is read at several depths (`medtl.models.layers`) the bottleneck and the attention see the last
+    features alone, the shortcut sees all.
 
     More than 64 slices go through the backbone chunk by chunk (`medtl.models.chunks`): memory does not grow with
     their number. In training the batch statistics of the backbone are fixed while that is so; see
@@ -39,13 +42,15 @@ class Classifier(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.width = bottleneck
-        self.pooling = POOLINGS[pooling](backbone.num_features)
+        self.last = getattr(backbone, "last", backbone.num_features)
+        self.pooling = POOLINGS[pooling](self.last)
         self.bottleneck = nn.Sequential(
-            nn.Dropout(dropout), nn.Linear(backbone.num_features, bottleneck), nn.BatchNorm1d(bottleneck), nn.ReLU()
+            nn.Dropout(dropout), nn.Linear(self.last, bottleneck), nn.BatchNorm1d(bottleneck), nn.ReLU()
         )
         self.head = nn.Linear(bottleneck, n_classes)
         self.shortcut = nn.Linear(backbone.num_features, n_classes, bias=False)
         nn.init.zeros_(self.shortcut.weight).requires_grad_(False)
+        self.few_shot = nn.ModuleList()
         self.fixed = False
 
     def forward(self, pixels: Tensor, bag: Tensor | None = None, scans: int | None = None) -> Output:
@@ -67,5 +72,10 @@ class Classifier(nn.Module):
 
     def classify(self, features: Tensor) -> Output:
         """From features (N, F) on."""
-        embedding = self.bottleneck(features)
-        return Output(features, embedding, self.head(embedding) + self.shortcut(features))
+        embedding = self.bottleneck(features[:, : self.last])
+        return Output(features, embedding, self.logits(embedding, features))
+
+    def logits(self, embedding: Tensor, features: Tensor) -> Tensor:
+        """(N, K) from the embedding (N, E) and the features (N, F)."""
+        linear = self.head(embedding) + self.shortcut(features)
+        return linear if not self.few_shot else linear + sum(head(features) for head in self.few_shot)

@@ -45,10 +45,12 @@ class GatedAttention(nn.Module):
     def forward(self, features: Tensor, bag: Tensor, scans: int) -> tuple[Tensor, Tensor]:
         """Features (instances, F), bag (instances,) of 0..N-1, N -> features (N, F), weights (instances,).
 
-        The weights sum to 1 within a scan. The softmax is taken in float32 at least and with the scan's largest score
-        subtracted, so that no score overflows; a scan without instances has features of 0, as the mean gives.
+        Where there are more columns than F, the first F decide. The weights sum to 1 within a scan. The softmax is
+        taken in float32 at least and with the scan's largest score subtracted, so that no score overflows; a scan
+        without instances has features of 0, as the mean gives.
         """
-        score = self.score(torch.tanh(self.what(features)) * torch.sigmoid(self.gate(features))).squeeze(1)
+        seen = features[:, : self.what.in_features]
+        score = self.score(torch.tanh(self.what(seen)) * torch.sigmoid(self.gate(seen))).squeeze(1)
         score = score.float() if score.dtype in (torch.float16, torch.bfloat16) else score
         mine = bag[None, :] == torch.arange(scans, device=bag.device)[:, None]  # (N, instances)
         weight = torch.softmax(score.masked_fill(~mine, torch.finfo(score.dtype).min), dim=1) * mine

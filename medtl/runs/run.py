@@ -22,6 +22,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -194,16 +195,20 @@ class Run:
             InputError: the weights are missing, damaged or of another architecture.
         """
         from medtl.models import Classifier, create_backbone
+        from medtl.models.heads import heads_in
+        from medtl.models.layers import backbone_of
 
-        backbone = create_backbone(self.facts["backbone"], pretrained=False, channels=self.recipe.channels)
+        weights = self.weights(which)
+        create = partial(create_backbone, self.facts["backbone"], pretrained=False, channels=self.recipe.channels)
         classifier = Classifier(
-            backbone,
+            backbone_of(weights, create),
             len(self.classes),
             bottleneck=self.facts["bottleneck"],
             pooling=self.facts.get("pooling", "mean"),
         )
+        classifier.few_shot = heads_in(weights)
         try:
-            classifier.load_state_dict(self.weights(which), strict=True)
+            classifier.load_state_dict(weights, strict=True)
         except RuntimeError as error:
             raise InputError(
                 f"{self.path / weights_file(self._name(which))} does not fit {self.facts['backbone']} with "

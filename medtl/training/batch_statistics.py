@@ -11,6 +11,7 @@ from torch import nn
 
 from medtl.data.cohort import Cohort
 from medtl.models import Classifier
+from medtl.models.layers import Layered
 
 #: Enough scans for means and variances; more change nothing and cost a forward pass each.
 SCANS = 384
@@ -36,7 +37,12 @@ def with_statistics_of(
         device: where to compute; by default where the classifier is. The copy lies beside the classifier.
     """
     adapted = copy.deepcopy(classifier)
-    norms = [module for module in adapted.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    frozen = {id(each) for module in adapted.modules() if isinstance(module, Layered) for each in module.frozen()}
+    norms = [
+        module
+        for module in adapted.modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and id(module) not in frozen
+    ]
     if not norms or len(cohort) < 16:
         return adapted.eval()
     home = next(adapted.parameters()).device

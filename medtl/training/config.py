@@ -13,6 +13,7 @@ from medtl.data.augmentation import Augmentation
 from medtl.data.units import Unit
 from medtl.errors import InputError, nearest
 from medtl.files import read_yaml
+from medtl.finetuning import DEFAULT as DEFAULT_STRATEGY
 from medtl.finetuning import STRATEGIES
 from medtl.intensity import Recipe
 from medtl.intensity.composed import is_recipe_file
@@ -81,7 +82,7 @@ class Config(_Strict):
         description="options to try one after the other, such as [{weight: 0.1}, {weight: 1}]; the best is chosen "
         "without target labels",
     )
-    strategy: str = Field("lp-ft", description="of finetune")
+    strategy: str = Field(DEFAULT_STRATEGY, description="of finetune: see `medtl methods`")
     backbone: str = Field(DEFAULT, description="a timm model")
     weights: Path | None = Field(None, description="a file with the backbone's weights")
     recipe: str = Field("auto", description="see `medtl recipes`")

@@ -10,22 +10,21 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from medtl.data.cohort import Cohort
 from medtl.errors import InputError
 from medtl.finetuning import STRATEGIES
-from medtl.finetuning.probe import fit_probe, put_into
-from medtl.models import Classifier
+from medtl.finetuning.heads import Few, put_into
+from medtl.models import Classifier, create_backbone
+from medtl.models.layers import layered
+from medtl.progress import warn
 from medtl.runs.predict import outputs
 from medtl.training.adaptation import signature_of, weights_signature
 from medtl.training.batch_statistics import for_site
 from medtl.training.config import Config
 from medtl.training.loop import ever_cut, fit
 from medtl.training.roles import expect_prior_of, forget_prior, labelled_role, prior_of
-
-#: With fewer labelled scans the network stays as the probe leaves it: training it on 20 cost 0.01 of AUROC and more
-#: (docs/benchmarks.md, "What was tried and did not help").
-ENOUGH_TO_TRAIN = 50
 
 
 @dataclass
@@ -68,17 +67,15 @@ def finetune_classifier(
     fixed = classifier.fixed or ever_cut(role, plan.steps, fabric.world_size)
     before = for_site(classifier, everyone, fixed, fabric.device)
     tuned, held_out, shares = copy.deepcopy(before), None, {}
-    if strategy.probes:
-        all_logits, all_features = outputs(before, everyone)
-        logits, features = outputs(before, labelled)
-        probe = fit_probe(
-            logits, features, labelled.label, labelled.patient, all_logits, all_features, labelled.multilabel
-        )
-        put_into(tuned, probe)
-        held_out, shares = probe.held_out, probe.shares
+    if strategy.layered:
+        layered(tuned, _imagenet_beside(tuned, config))
+    if strategy.reads:
+        head = strategy.head(_few(tuned, labelled, everyone))
+        put_into(tuned, head)
+        held_out, shares = head.held_out, head.shares or {}
     log: list[dict[str, Any]] = []
-    if strategy.trains and not (strategy.probes and len(labelled) < ENOUGH_TO_TRAIN):
-        if strategy.probes:  # it expects the classes as often as they are labelled, and is dealt them alike
+    if strategy.trains and len(labelled) >= strategy.least:
+        if strategy.reads:  # it expects the classes as often as they are labelled, and is dealt them alike
             forget_prior(tuned, prior_of(labelled, config.balance))
         log = fit(
             strategy(tuned).to(memory_format=torch.channels_last),
@@ -93,6 +90,34 @@ def finetune_classifier(
         expect_prior_of(tuned, labelled, config.balance)
         held_out = None
     return FineTuned(tuned.cpu().eval(), before, held_out, shares, log)
+
+
+def _few(model: Classifier, labelled: Cohort, everyone: Cohort) -> Few:
+    """What a head on cached features learns from."""
+    every, some = outputs(model, everyone), outputs(model, labelled)
+    return Few(
+        logits=some[0].astype(float),
+        features=some[1].astype(float),
+        label=labelled.label,
+        patient=np.asarray(labelled.patient),
+        all_logits=every[0].astype(float),
+        all_features=every[1].astype(float),
+        multilabel=labelled.multilabel,
+        views=getattr(model.backbone, "views", ()),
+        early=getattr(model.backbone, "early", ()),
+    )
+
+
+def _imagenet_beside(classifier: Classifier, config: Config) -> nn.Module | None:
+    """The ImageNet backbone that the classifier came from; None where that is its own, or is not at hand."""
+    stem = next(classifier.backbone.parameters())
+    try:
+        beside = create_backbone(config.backbone, config.weights, channels=stem.shape[1]).to(stem.device)
+    except InputError as error:
+        warn(f"the layers of the network are read without ImageNet's beside them: {error}")
+        return None
+    pairs = zip(classifier.backbone.parameters(), beside.parameters(), strict=False)
+    return None if all(torch.equal(ours, theirs) for ours, theirs in pairs) else beside
 
 
 def draw_shots(cohort: Cohort, shots: int, seed: int) -> np.ndarray:
