@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from medtl.runs.run import Run
     from medtl.scans import Manifest
+    from medtl.trust import Trust
 
 
 def calibrate(
@@ -15,6 +16,10 @@ def calibrate(
     on: str | Path | Manifest,
     method: str = "temperature",
     out: str | Path | None = None,
+    unlabelled: str | Path | Manifest | None = None,
+    sets: Literal["marginal", "class", "weighted"] = "marginal",
+    coverage: float | None = None,
+    refer: float | None = None,
     force: bool = False,
 ) -> Run:
     """Calibrate every model of a Run on labelled scans.
@@ -29,26 +34,36 @@ def calibrate(
         on: Labelled scans, a manifest or a folder. 50 of each class are enough; fewer promise less.
         method: How: temperature (one number), or platt (also follows another prevalence; for 50 scans or more).
         out: Write a calibrated copy here. Without it the Run itself is changed, which takes --force.
+        unlabelled: Scans of the site that the Run is for, a manifest or a folder; labels in it are not looked at.
+        sets: Whose truth a prediction set holds as often as asked for: that of all scans (marginal), of each class
+            (class), or of the scans of --unlabelled where those with labels are of another site (weighted).
+        coverage: How often, such as 0.95; refused where so few patients cannot promise it. Without it 0.9, or as much
+            as they can promise.
+        refer: The share of the scans that a reader is to see, such as 0.2: those that the model is least sure of.
+            Without it, those that their prediction set does not decide.
         force: Replace what is there.
 
     Returns:
         The calibrated Run.
 
     Raises:
-        InputError: no labelled scan that may be used, one class only, or the Run would be overwritten.
+        InputError: no labelled scan that may be used, one class only, a coverage that cannot be promised, or the Run
+            would be overwritten.
     """
     from medtl.data import Cohort
     from medtl.data.units import counted
     from medtl.errors import InputError
     from medtl.files import refuse_existing
-    from medtl.progress import say, track, warn
+    from medtl.progress import say, track
     from medtl.runs.layout import pseudonyms
     from medtl.runs.run import Run, change_run
     from medtl.trust import CALIBRATORS, fit_trust
+    from medtl.trust.conformal import COVERAGE
     from medtl.verbs._cohorts import manifest_of
 
     if method not in CALIBRATORS:
         raise InputError(f"there is no calibrator {method!r}: choose one of {', '.join(CALIBRATORS)}")
+    _sets_wanted(sets, coverage, refer, unlabelled)
     run = Run.load(run)
     if out is None and not force:
         raise InputError(f"{run.path} would be changed: give -o for a calibrated copy, or --force to change it")
@@ -57,6 +72,9 @@ def calibrate(
     scans = _to_fit_on(manifest_of(on), run, on)
     cohort = Cohort(scans, run.recipe, classes=run.classes, multilabel=run.task == "multilabel", unit=run.unit)
     _both_classes(cohort.label, run, on)
+    there = None
+    if unlabelled is not None:
+        there = Cohort(manifest_of(unlabelled).usable.without_labels(), run.recipe, unit=run.unit)
     sites = [cohort.site_names[i] for i in cohort.site]
     trust = {}
     for name in track(run.names, "Calibrating models"):
@@ -64,15 +82,24 @@ def calibrate(
         before = run.trust(name)
         familiar = before.ood if before else None
         trust[name] = fit_trust(
-            logits, cohort.label, cohort.manifest.groups, features, None, run.task, method, sites, ood=familiar
+            logits,
+            cohort.label,
+            cohort.manifest.groups,
+            features,
+            None,
+            run.task,
+            method,
+            sites,
+            ood=familiar,
+            sets=sets,
+            coverage=coverage or COVERAGE,
+            unlabelled_features=run.outputs(there, name)[1] if there is not None and sets == "weighted" else None,
+            refer=refer,
         )
+        if name == "model":
+            _promised(trust[name], run, coverage)
     fitted = trust["model"]
     calibrated_on = fitted.calibrated_on
-    if fitted.conformal_promised is not None and fitted.conformal_promised < fitted.conformal_level:
-        warn(
-            f"{calibrated_on['n_patients']} patients can promise that a prediction set holds the truth in "
-            f"{fitted.conformal_promised:.0%} only, not {fitted.conformal_level:.0%}: label more scans"
-        )
     seen = set(pseudonyms(cohort.patient))
     facts = {
         "patients": sorted(seen | set(pseudonyms(run.facts.get("patients") or ()))),
@@ -85,6 +112,33 @@ def calibrate(
         + (f", threshold {fitted.threshold:.2f} ({fitted.threshold_rule})" if fitted.threshold is not None else "")
     )
     return changed
+
+
+def _sets_wanted(sets: str, coverage: float | None, refer: float | None, unlabelled: object) -> None:
+    """Refuse what cannot be meant."""
+    from medtl.errors import InputError
+    from medtl.trust.conformal import KINDS
+
+    if sets not in KINDS:
+        raise InputError(f"there are no prediction sets {sets!r}: choose one of {', '.join(KINDS)}")
+    if sets == "weighted" and unlabelled is None:
+        raise InputError("weighted sets are for the site of other scans: name them with --unlabelled")
+    for name, share in (("coverage", coverage), ("refer", refer)):
+        if share is not None and not 0 < share < 1:
+            raise InputError(f"--{name} {share:g} is not between 0 and 1: give a share such as 0.9 for 90 %")
+
+
+def _promised(trust: Trust, run: Run, coverage: float | None) -> None:
+    """Refuse a coverage that was asked for and cannot be promised; say what can be, where none was asked for."""
+    from medtl.errors import InputError
+    from medtl.progress import warn
+    from medtl.trust.conformal import too_few
+
+    said = too_few(trust.sets, run.classes, trust.calibrated_on["n_scans"]) if trust.sets else ""
+    if said and coverage is not None:
+        raise InputError(said)
+    if said:
+        warn(f"that a prediction set holds the truth: {said}")
 
 
 def _to_fit_on(manifest: Manifest, run: Run, on: object) -> Manifest:

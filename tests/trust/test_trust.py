@@ -76,7 +76,52 @@ def test_few_patients_promise_less():
     logits, label, features = scans(6)
     label[:2] = [0, 1]
     trust = fit_trust(logits, label, ["a", "a", "b", "b", "c", "c"], features, features, "binary")
-    assert trust.conformal_promised == 0.75 and trust.conformal_level == 0.9
+    assert trust.sets.promised == (0.75,) and trust.sets.coverage == 0.9
+
+
+@pytest.mark.parametrize("sets", ["marginal", "class", "weighted"])
+def test_each_kind_of_sets_and_the_doubtful_survive_json(sets):
+    logits, label, features = scans()
+    trust = fit_trust(
+        logits, label, None, features, features, "binary", sets=sets, unlabelled_features=features + 0.3, refer=0.2
+    )
+    again = Trust.from_dict(json.loads(json.dumps(trust.to_dict(), allow_nan=False)))
+    before, after = apply_trust(trust, logits, features), apply_trust(again, logits, features)
+    assert again.sets.kind == sets and before.prediction_set == after.prediction_set
+    np.testing.assert_array_equal(before.refer, after.refer)
+
+
+@pytest.mark.parametrize(("task", "classes"), [("binary", 2), ("multiclass", 4), ("multilabel", 3)])
+def test_a_fifth_is_referred_the_least_sure_and_the_unfamiliar(task, classes):
+    logits, label, features = scans(classes=classes)
+    label = np.eye(classes)[label] if task == "multilabel" else label
+    trust = fit_trust(logits, label, None, features, features, task, refer=0.2)
+    judged = apply_trust(trust, logits, None)
+    assert judged.refer.sum() == 24 and trust.refer_share == 0.2
+    p = judged.probabilities
+    of_call = np.where(judged.prediction, p, 1 - p).mean(axis=1) if task == "multilabel" else p[
+        np.arange(120), judged.prediction
+    ]  # fmt: skip
+    assert of_call[judged.refer].max() <= of_call[~judged.refer].min()
+    assert apply_trust(trust, logits, features + 50).refer.all()
+
+
+def test_a_trust_of_before_judges_as_it_did():
+    """Written by the medtl before there were kinds of sets."""
+    state = {
+        "task": "binary", "method": "platt", "temperature": 2.0, "bias": [0.0, 0.5], "threshold": 0.4,
+        "threshold_rule": "Youden's J on the calibration scans", "conformal_quantile": 0.6, "conformal_level": 0.9,
+        "conformal_promised": 0.9, "ood": None,
+        "calibrated_on": {"n_scans": 50, "n_patients": 40, "sites": ["a"]},
+    }  # fmt: skip
+    trust = Trust.from_dict(state)
+    judged = apply_trust(trust, [[1.0, 0.0], [0.0, 3.0]], None)
+    first = 1 / (1 + np.exp(-(0.5 - 0.5)))
+    second = 1 / (1 + np.exp(-(1.5 + 0.5)))
+    np.testing.assert_allclose(judged.probabilities[:, 1], [first, second])
+    assert judged.prediction_set == [(0, 1), (1,)] and judged.refer.tolist() == [True, False]
+    assert trust.sets.promised == (0.9,) and trust.sets.patients == (40,)
+    assert Trust.from_dict({"task": "binary", "conformal_quantile": None}).sets is None
 
 
 def test_recalibrating_keeps_what_is_familiar_and_moves_its_cut():

@@ -80,7 +80,45 @@ def test_few_patients_are_told_what_they_can_promise(
     whole: Run, scans: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calibrate(whole, scans.select(scans.frame.scan_id[:4].tolist()), out=tmp_path / "RUN")
-    assert "80%" in capsys.readouterr().err
+    assert "with 4 scans no more than 80 % can be promised" in capsys.readouterr().err
+
+
+def test_a_coverage_that_cannot_be_promised_is_refused_and_another_is_kept(
+    whole: Run, scans: Manifest, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match=r"with 14 scans no more than 93 % .* --coverage 0.93 or label 5 more"):
+        calibrate(whole, scans, out=tmp_path / "RUN", coverage=0.95)
+    assert not (tmp_path / "RUN").exists()
+    kept = calibrate(whole, scans, out=tmp_path / "RUN", coverage=0.8).trust().sets
+    assert (kept.kind, kept.coverage, kept.promised, kept.patients) == ("marginal", 0.8, (0.8,), (14,))
+
+
+def test_sets_within_classes_weighted_for_other_scans_and_the_doubtful(
+    whole: Run, scans: Manifest, tmp_path: Path
+) -> None:
+    classes = calibrate(whole, scans, out=tmp_path / "A", sets="class", coverage=0.8).trust().sets
+    assert classes.kind == "class" and classes.patients == (7, 7)
+    there = small.manifest(tmp_path / "there", scans=12)
+    run = calibrate(whole, scans, out=tmp_path / "B", sets="weighted", unlabelled=there, refer=0.25)
+    trust = Run.load(run.path).trust()
+    assert trust.sets.kind == "weighted" and len(trust.sets.weights) == 14 and trust.refer_share == 0.25
+    predicted = run.predict(there)
+    told = predicted[predicted.status == "ok"]
+    assert set(told.prediction_set) <= {"", "no", "yes", "no;yes"} and (told.refer | told.in_distribution).all()
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        ({"sets": "adaptive"}, "choose one of marginal, class, weighted"),
+        ({"sets": "weighted"}, "--unlabelled"),
+        ({"coverage": 90}, "--coverage 90 is not between 0 and 1"),
+        ({"refer": 20}, "--refer 20 is not between 0 and 1"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(whole: Run, scans: Manifest, tmp_path: Path, asked: dict, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        calibrate(whole, scans, out=tmp_path / "RUN", **asked)
 
 
 @pytest.mark.parametrize("kind", ["no labels", "one class", "test only", "no calibrator"])
