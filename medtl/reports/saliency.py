@@ -41,7 +41,7 @@ def saliency(classifier: Classifier, pixels: np.ndarray, answer: int) -> Salienc
     classifier.eval()
     device = next(classifier.parameters()).device
     batch = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32)).to(device)
-    layer = deepest_map(classifier.backbone, batch[:1])
+    layer = deepest_map(getattr(classifier.backbone, "backbone", classifier.backbone), batch[:1])
     with torch.no_grad():
         features = in_chunks(classifier.backbone, batch, 1, fixed=True)
         attention = classifier.pooling(features, _one_bag(batch), 1)[1]

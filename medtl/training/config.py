@@ -83,6 +83,12 @@ class Config(_Strict):
         "without target labels",
     )
     strategy: str = Field(DEFAULT_STRATEGY, description="of finetune: see `medtl methods`")
+    strategy_options: dict[str, Any] = Field(
+        default_factory=dict, description="the strategy's own, such as decay: 0.8 of layer-decay"
+    )
+    early_stopping: bool = Field(
+        True, description="of finetune, with 20 patients of each class: see on a fifth of them how long to train"
+    )
     backbone: str = Field(DEFAULT, description="a timm model")
     weights: Path | None = Field(None, description="a file with the backbone's weights")
     recipe: str = Field("auto", description="see `medtl recipes`")
@@ -140,10 +146,8 @@ class Config(_Strict):
 
     @model_validator(mode="after")
     def _options_of_the_method(self) -> Config:
-        allowed = [name for name in inspect.signature(METHODS[self.method]).parameters if name != "classifier"]
-        for name in [name for options in (self.options, *self.candidates) for name in options]:
-            if name not in allowed:
-                raise ValueError(f"{self.method} has no option {name!r}{_nearest(name, allowed)}")
+        _check_options(self.method, METHODS[self.method], self.options, *self.candidates)
+        _check_options(self.strategy, STRATEGIES[self.strategy], self.strategy_options)
         return self
 
 
@@ -166,13 +170,21 @@ def load_config(path: str | Path | None = None, **flags: Any) -> Config:
         if isinstance(recipe, str) and is_recipe_file(recipe) and (Path(path).parent / recipe).is_file():
             told = {**told, "recipe": str(Path(path).parent / recipe)}
     given = {name: value for name, value in flags.items() if value is not None}
-    default_method = Config.model_fields["method"].default
-    if "method" in given and given["method"] != told.get("method", default_method):
-        told = {key: value for key, value in told.items() if key not in ("options", "candidates")}  # another method's
+    for choice, others in (("method", ("options", "candidates")), ("strategy", ("strategy_options",))):
+        if choice in given and given[choice] != told.get(choice, Config.model_fields[choice].default):
+            told = {key: value for key, value in told.items() if key not in others}  # those of another method
     try:
         return Config.model_validate({**told, **given})
     except ValidationError as error:
         raise InputError(f"{where}: {_in_plain_words(error)}") from error
+
+
+def _check_options(name: str, chosen: type, *told: Mapping[str, Any]) -> None:
+    """Whether a method or strategy takes the options that are told."""
+    allowed = [option for option in inspect.signature(chosen).parameters if option != "classifier"]
+    for option in [option for options in told for option in options]:
+        if option not in allowed:
+            raise ValueError(f"{name} has no option {option!r}{_nearest(option, allowed)}")
 
 
 def _known(name: str, registry: Mapping[str, Any], noun: str, verb: str) -> str:

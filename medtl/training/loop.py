@@ -304,19 +304,18 @@ class _Means:
 
 
 def _optimiser(method: Method, parameters: list[torch.nn.Parameter], plan: Plan) -> torch.optim.Optimizer:
-    """AdamW; the pretrained backbone moves slower, and neither norms nor biases decay."""
+    """AdamW; the pretrained backbone moves slower unless the method says how fast, and neither norms nor biases decay."""
     classifier: Any = method.classifier
     backbone = (
         {id(parameter) for parameter in classifier.backbone.parameters()} if hasattr(classifier, "backbone") else set()
     )
-    groups = [
-        {
-            "params": [p for p in parameters if (id(p) in backbone) == slow and (p.ndim > 1) == decays],
-            "lr": plan.lr * (plan.backbone_lr if slow else 1.0),
-            "weight_decay": plan.weight_decay if decays else 0.0,
-        }
-        for slow in (True, False)
-        for decays in (True, False)
-    ]
-    groups = [{**group, "initial_lr": group["lr"]} for group in groups if group["params"]]
-    return torch.optim.AdamW(groups)
+    own = method.rates()
+    rates = {id(parameter): own[name] for name, parameter in method.named_parameters() if name in own}
+    groups: dict[tuple[bool, float, bool], dict[str, Any]] = {}
+    for parameter in parameters:
+        slow, decays = id(parameter) in backbone, parameter.ndim > 1
+        rate = plan.lr * rates.get(id(parameter), plan.backbone_lr if slow else 1.0)
+        decay = plan.weight_decay if decays else 0.0
+        group = {"params": [], "lr": rate, "initial_lr": rate, "weight_decay": decay}
+        groups.setdefault((not slow, rate, not decays), group)["params"].append(parameter)
+    return torch.optim.AdamW([groups[key] for key in sorted(groups)])
