@@ -24,7 +24,5 @@ class LayerDecay(Strategy):
         """A power of `decay` for each parameter."""
         layers = layers_of(self.classifier)
         return {
-            f"classifier.{name}": self.decay**above
-            for above, layer in enumerate(reversed(layers))
-            for name in layer
+            f"classifier.{name}": self.decay**above for above, layer in enumerate(reversed(layers)) for name in layer
         }

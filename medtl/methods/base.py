@@ -53,6 +53,10 @@ class Method(nn.Module):
         """The parameters that each kind of step moves."""
         return {"all": [p for p in self.parameters() if p.requires_grad]}
 
+    def rates(self) -> dict[str, float]:
+        """Parameters, by their names in this module, that learn at another fraction of `lr` than the plan's."""
+        return {}
+
     def prepare(self, data: Any, progress: float) -> None:
         """Before each epoch, without gradient: weights, pseudo-labels, statistics."""
 
