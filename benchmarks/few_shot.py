@@ -46,7 +46,6 @@ from medtl.runs.predict import outputs
 from medtl.training.batch_statistics import with_statistics_of
 from medtl.training.config import Config
 from medtl.training.few_labels import draw_shots, finetune_classifier
-from medtl.training.roles import expect_prior_of
 
 REPORTED = [pair for pair in PAIRS if pair.name != "egypt-brazil"]
 SHOTS = (5, 10, 20, 50)
@@ -59,12 +58,9 @@ FOLDER = RESULTS.parent / "few_shot"
 
 
 def start_of(pair: Pair, start: str, seed: int, cohorts: dict[str, Cohort]) -> Classifier:
-    """A network as `medtl finetune` takes it: with the target's batch statistics, expecting the source's prior."""
+    """A network as `finetune_classifier` takes it: it expects the classes alike."""
     name = start if start == "imagenet" else f"{pair.name}-{seed}-{start}"
-    classifier = network(name, channels=cohorts["target"].recipe.channels)
-    if start != "imagenet":
-        expect_prior_of(classifier, cohorts["source"])
-    return classifier
+    return network(name, channels=cohorts["target"].recipe.channels)
 
 
 def seen(pair: Pair, start: str, seed: int, cohorts: dict[str, Cohort]) -> dict[str, np.ndarray]:
