@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 
 from medtl.errors import InputError
+from medtl.exports.onnx import _description
 from medtl.exports.runtime import Export
-from medtl.runs.run import Run
+from medtl.runs.run import Run, change_run
+from medtl.trust import fit_trust
 
 _spec = importlib.util.spec_from_file_location("small", Path(__file__).parent.parent / "runs" / "small.py")
 small = importlib.util.module_from_spec(_spec)
@@ -46,6 +48,27 @@ def test_it_predicts_what_the_run_predicts(run: Run, folder: Path, tmp_path: Pat
             np.testing.assert_allclose(ours[column].astype(float), theirs[column].astype(float), atol=1e-4)
         else:
             assert ours[column].tolist() == theirs[column].tolist(), column
+
+
+@pytest.mark.parametrize("sets", ["class", "weighted"])
+def test_the_description_carries_each_kind_of_sets_and_whom_to_refer(
+    run: Run, folder: Path, copy: Path, tmp_path: Path, sets: str
+) -> None:
+    random = np.random.default_rng(0)
+    label = np.arange(60) % 2
+    logits, around = 2 * np.eye(2)[label] + random.normal(size=(60, 2)), random.normal(size=(60, 256))
+    fitted = fit_trust(
+        logits, label, None, around, around, "binary", sets=sets, unlabelled_features=around + 0.2, refer=0.3
+    )
+    changed = change_run(run, tmp_path / "RUN", trust={"model": fitted})
+    facts = json.loads((copy / "medtl.json").read_text())
+    described = _description(changed, "model", facts["model"]["sha256"])  # as `medtl export` writes it
+    assert described["trust"]["sets"]["kind"] == sets and described["trust"]["refer_share"] == 0.3
+    (copy / "medtl.json").write_text(json.dumps(described))
+    manifest = small.manifest(tmp_path / "scans")
+    ours, theirs = Export.load(copy).predict(manifest), changed.predict(manifest)
+    for column in ("prediction_set", "refer", "in_distribution", "prediction"):
+        assert ours[column].tolist() == theirs[column].tolist(), column
 
 
 def test_the_onnx_file_stands_for_its_folder(folder: Path, tmp_path: Path) -> None:
