@@ -127,7 +127,7 @@ def ks_calibration_error(label: ArrayLike, probabilities: ArrayLike) -> float:
     the same probability are taken in one step, so that their order does not matter.
 
     Returns:
-        A number in [0, 1], never above `ece` with narrow bins; nan for no scans.
+        A number in [0, 1]; nan for no scans.
     """
     said, so = _said_and_so(label, probabilities)
     if not len(said):

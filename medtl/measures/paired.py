@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
 from medtl.measures.intervals import mean_influence, patient_bootstrap, percentile_interval
+from medtl.measures.ranks import ranks
 
 
 class Comparison(NamedTuple):
@@ -31,8 +32,9 @@ def compare_auroc(
     """Paired test of two AUROCs on the same scans, with the scans of one patient taken together.
 
     DeLong et al., Biometrics 44, 1988; by patient as Obuchowski, Biometrics 53, 1997. With one scan a patient it is
-    DeLong's exactly. Where no patient varies (two models that rank everything right, on few scans) the estimated error
-    is 0 and says nothing; there the bound is exact instead, from pairs that share no patient: see `_without_error`.
+    DeLong's exactly. Models that rank all scans alike do not differ. Where else no patient varies (two models that rank
+    everything right, on few scans) the estimated error is 0 and says nothing; there the bound is exact instead, from
+    pairs that share no patient: see `_without_error`.
 
     Args:
         label: (N,) 0 or 1; or (N, K) 0, 1 or nan for the mean over K columns.
@@ -49,7 +51,7 @@ def compare_auroc(
     difference = area_a - area_b
     if np.isnan(difference):
         return Comparison(*(float("nan"),) * 4)
-    if np.array_equal(np.asarray(score_a, float), np.asarray(score_b, float), equal_nan=True):
+    if _same_order(score_a, score_b):
         return Comparison(0.0, 0.0, 0.0, 1.0)
     error = float(np.sqrt(np.sum((pull_a - pull_b) ** 2)))
     if error < 1e-9 or smaller < 2:
@@ -98,6 +100,12 @@ def bootstrap_difference(
     known = draws[~np.isnan(draws)]
     sides = min(np.sum(known <= 0), np.sum(known >= 0))
     return Comparison(difference, low, high, float(min(1.0, 2 * (sides + 1) / (len(known) + 1))))
+
+
+def _same_order(score_a: ArrayLike, score_b: ArrayLike) -> bool:
+    """Whether both models rank all scans alike, as one and its calibrated self do."""
+    a, b = (np.asarray(score, float).reshape(len(np.asarray(score)), -1) for score in (score_a, score_b))
+    return all(np.array_equal(ranks(x), ranks(y)) for x, y in zip(a.T, b.T, strict=True))
 
 
 def _without_error(difference: float, smaller: int, confidence: float) -> Comparison:

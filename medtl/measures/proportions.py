@@ -22,10 +22,10 @@ def wilson(share: ArrayLike, count: ArrayLike, confidence: float = 0.95) -> tupl
     """
     share, count = np.asarray(share, float), np.asarray(count, float)
     z = -ndtri((1 - confidence) / 2)
-    n = np.maximum(count, np.finfo(float).tiny)
+    none = count <= 0
+    n = np.where(none, 1.0, count)
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    none = count <= 0
     low = np.where(none, 0.0, np.where(share <= 0, 0.0, np.clip(middle - half, 0, 1)))
     high = np.where(none, 1.0, np.where(share >= 1, 1.0, np.clip(middle + half, 0, 1)))
     return low, high
@@ -65,4 +65,4 @@ def _worth(deviation: np.ndarray, patient: np.ndarray) -> float:
     if single == 0 or patients == 1:
         return float(patients)
     by_patient = float(np.sum(np.bincount(patient, deviation) ** 2)) * patients / (patients - 1) * (scans - 1) / scans
-    return float(np.clip(scans * single / max(by_patient, np.finfo(float).tiny), patients, scans))
+    return float(np.clip(scans * single / by_patient, patients, scans)) if by_patient > 1e-9 * single else float(scans)

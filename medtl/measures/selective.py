@@ -35,7 +35,8 @@ def risk_coverage(label: ArrayLike, probabilities: ArrayLike, prediction: ArrayL
         label: (N,) class numbers, negative where unlabelled (left out); or (N, K) 0, 1 or nan for several labels:
             a scan's error is then the share of its known labels that are called wrongly, its sureness their mean.
         probabilities: (N,) of the positive class, (N, 2) or (N, K).
-        prediction: what was called, in the shape of `label`; None: the likeliest class (of several labels: from 0.5).
+        prediction: what was called, in the shape of `label`; None: the likeliest class, of two classes and of several
+            labels from 0.5 on.
 
     Returns:
         The curve; empty, with nan areas, where no scan is labelled.
@@ -83,7 +84,8 @@ def _sureness_and_error(
         error = (known & (called != (label > 0.5))).sum(axis=1) / labels
         return sureness[some], error[some]
     p = np.stack([1 - p, p], axis=1) if p.ndim == 1 else p
-    chosen = p.argmax(axis=1) if prediction is None else np.asarray(prediction).astype(int)
+    likeliest = (p[:, 1] >= 0.5).astype(int) if p.shape[1] == 2 else p.argmax(axis=1)
+    chosen = likeliest if prediction is None else np.asarray(prediction).astype(int)
     known = label >= 0
     return p[np.arange(len(p)), chosen][known], (chosen != label)[known].astype(float)
 

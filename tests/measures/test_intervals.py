@@ -7,9 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm, rankdata
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
-from medtl.measures import auroc, bootstrap_auroc, delong, patient_bootstrap, percentile_interval
+from medtl.measures import (
+    auroc,
+    average_precision,
+    bootstrap_auroc,
+    bootstrap_average_precision,
+    delong,
+    patient_bootstrap,
+    percentile_interval,
+)
 from medtl.measures.ranks import ranks
 
 RNG = np.random.default_rng(0)
@@ -108,3 +116,28 @@ def test_one_class_gives_nan_and_no_crash():
     assert np.isnan(bootstrap_auroc([1, 1], [0.1, 0.2], None, 5)).all()
     assert np.isnan(delong([1, 1], [0.1, 0.2])).all()
     assert np.isnan(percentile_interval([np.nan, np.nan, 0.5])).all()
+
+
+@given(scores)
+def test_average_precision_is_scikit_learns_ties_and_all(pairs):
+    label, score = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
+    if label.any():
+        assert average_precision(label, score) == pytest.approx(average_precision_score(label, score))
+    else:
+        assert np.isnan(average_precision(label, score))
+
+
+def test_bootstrap_of_the_average_precision_equals_the_slow_way_patient_by_patient():
+    label, score, patient = RNG.integers(0, 2, 50), RNG.normal(size=50).round(1), np.arange(50) // 3
+    fast = bootstrap_average_precision(label, score, patient, 20, seed=3)
+    slow = patient_bootstrap(average_precision_score, patient, label, score, n_bootstrap=1, seed=3)
+    assert fast[0] == pytest.approx(slow[0])
+    low, high = percentile_interval(bootstrap_average_precision(label, score, patient, 500))
+    assert low < average_precision(label, score) < high
+
+
+def test_average_precision_of_several_labels_is_their_mean():
+    label = np.array([[1, 0], [0, 1], [1, np.nan], [0, 0]], float)
+    score = np.array([[0.9, 0.1], [0.2, 0.7], [0.1, 0.9], [0.3, 0.2]])
+    expected = (average_precision_score(label[:, 0], score[:, 0]) + 1.0) / 2
+    assert average_precision(label, score) == pytest.approx(expected)
