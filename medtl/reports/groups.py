@@ -102,7 +102,9 @@ def _banded(column: str, values: list[str]) -> np.ndarray:
     if numbers is None or len(np.unique(numbers[~np.isnan(numbers)])) <= BANDS_FROM:
         return given.astype(str)
     low, high = np.nanquantile(numbers, [1 / 3, 2 / 3])
-    names = np.array([f"up to {low:.4g}", f"{low:.4g} to {high:.4g}", f"above {high:.4g}", NOT_GIVEN])
+    names = np.array(
+        [f"1st third, up to {low:.4g}", f"2nd third, to {high:.4g}", f"3rd third, above {high:.4g}", NOT_GIVEN]
+    )
     place = (numbers > low).astype(int) + (numbers > high)
     return names[np.where(np.isnan(numbers), 3, place)]
 

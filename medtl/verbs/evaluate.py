@@ -95,7 +95,7 @@ def evaluate_models(
     main_name = handed_over or list(models)[-1]
     main_run, main_which = models[main_name]
     manifest = manifest_of(on)
-    columns = check_columns(manifest.frame, by)
+    columns = check_columns(manifest.frame, by or ())  # the command line gives None
     masks = lesion_masks(manifest.labelled, on)
     seen, scans, outputs, results, notes = measure(
         models,

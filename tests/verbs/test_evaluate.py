@@ -11,13 +11,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    confusion_matrix,
+    log_loss,
+    recall_score,
+    roc_auc_score,
+)
 
+from medtl import cli
 from medtl.errors import InputError
 from medtl.intensity import Recipe, Step
 from medtl.intensity.fingerprint import Fingerprint, Print
+from medtl.measures import operating_point
 from medtl.runs.run import Run
 from medtl.scans import Manifest
+from medtl.verbs._measuring import lesion_masks
 from medtl.verbs.evaluate import evaluate, evaluate_models
 
 _spec = importlib.util.spec_from_file_location("small", Path(__file__).parents[1] / "runs" / "small.py")
@@ -39,7 +49,10 @@ def scans(folder: Path, n: int = 24) -> Manifest:
     path = folder / "Smith_damaged.png"
     path.write_bytes((folder / "Smith_0.png").read_bytes()[:150])
     rows.append({**_row(n, path), "label": "no", "patient": "P-ffffffff"})
-    return Manifest(pd.DataFrame(rows))
+    frame = pd.DataFrame(rows)
+    patient = frame.index // 2
+    frame["sex"] = np.where(patient % 3 == 0, "f", "m")
+    return Manifest(frame.assign(age=np.where(patient == 1, "97", (30 + 3 * patient).astype(str))))
 
 
 def _row(i: int, path: Path) -> dict[str, str]:
@@ -69,7 +82,7 @@ def done(run: Run, on: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Pa
     out = tmp_path_factory.mktemp("out") / "evaluation"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEDTL_CACHE", str(tmp_path_factory.mktemp("cache")))
-        found = evaluate(run.path, on, out)
+        found = evaluate(run.path, on, out, prevalence=0.05, by=["sex", "age"])
     assert json.loads((out / "metrics.json").read_text()) == found
     return out
 
@@ -96,6 +109,120 @@ def test_the_metrics_are_scikit_learns_on_the_predictions(done: Path, on: Manife
     assert metrics["sensitivity"] == pytest.approx(np.mean(said[label == 1]))
     assert (metrics["n_scans"], metrics["n_patients"]) == (24, 12)
     assert metrics["referred"] == pytest.approx(read.refer.astype(bool).mean())
+
+
+@pytest.fixture(scope="module")
+def seen(done: Path, on: Manifest) -> tuple[dict, np.ndarray, np.ndarray, pd.DataFrame]:
+    """metrics.json, and of the readable scans of predictions.csv the labels, the probabilities and the table."""
+    table = pd.read_csv(done / "predictions.csv")
+    table = table.assign(label=(on.frame.label == "yes").to_numpy(int), sex=on.frame.sex.to_numpy())
+    table = table[table.status == "ok"]
+    return json.loads((done / "metrics.json").read_text()), table.label.to_numpy(), table.p_yes.to_numpy(), table
+
+
+def test_the_operating_points_are_scikit_learns_on_the_predictions(seen: tuple) -> None:
+    metrics, label, p, table = seen
+    own, *others = metrics["operating_points"]
+    said = (table.prediction == "yes").to_numpy()
+    assert own["sensitivity"] == pytest.approx(recall_score(label, said)) == metrics["sensitivity"]
+    assert own["specificity"] == pytest.approx(recall_score(label, said, pos_label=0))
+    assert own["threshold"] == metrics["threshold"] and own["where"] == "home"
+    share, ppv, _ = own["named"]
+    hit, alarm = share * own["sensitivity"], (1 - share) * (1 - own["specificity"])
+    assert share == 0.05 and (ppv == pytest.approx(hit / (hit + alarm)) if hit + alarm else ppv is None)
+    assert [row["rule"] for row in others] == ["90 % specificity", "95 % sensitivity", "Youden's J"]
+    for row in others:
+        assert (row["where"], row["n_labels"], row["n_positive"]) == ("here", 24, 12) and "cross-fitted" in row["how"]
+    last_digit = 1e-6  # the table's probabilities have seven
+    assert recall_score(label, p >= others[0]["threshold"] + last_digit, pos_label=0) >= 0.9
+    assert recall_score(label, p >= others[1]["threshold"] - last_digit) >= 0.95
+
+
+def test_confusion_net_benefit_calibration_and_doubt_are_those_of_the_predictions(seen: tuple) -> None:
+    metrics, label, p, table = seen
+    said = (table.prediction == "yes").to_numpy(int)
+    (confusion,) = metrics["confusion"]
+    assert confusion["counts"] == confusion_matrix(label, said).tolist() and confusion["names"] == ["no", "yes"]
+    curve = metrics["decision_curve"]["yes"]
+    at = curve["threshold"].index(0.3)
+    _, alarms, _, hits = confusion_matrix(label, p >= 0.3).ravel()
+    assert curve["net_benefit"][at] == pytest.approx((hits - alarms * 3 / 7) / 24)
+    calibration = metrics["calibration"]
+    parts = [calibration[name] for name in ("reliability", "uncertainty", "within")]
+    assert sum(parts) - calibration["resolution"] == pytest.approx(brier_score_loss(label, p), abs=1e-6)
+    assert calibration["ece"] == metrics["ece"] and {"ks", "classwise_ece", "sharpness"} <= set(calibration)
+    assert calibration["uncalibrated"]["ece"] == metrics["uncalibrated"]["ece"]
+    low, high = metrics["average_precision_ci"]
+    assert low <= metrics["average_precision"] <= high
+    doubt, sureness = metrics["selective"], np.where(said == 1, p, 1 - p)
+    surest = np.argsort(-sureness, kind="stable")[:19]
+    assert doubt["n_kept"] == 19 and doubt["accuracy"] == pytest.approx(metrics["accuracy"])
+    assert doubt["accuracy_kept"] == pytest.approx(np.mean(said[surest] == label[surest]))
+
+
+def test_groups_are_those_of_the_manifest_and_nobody_stands_alone(seen: tuple, done: Path) -> None:
+    metrics, label, p, table = seen
+    groups = {row["name"]: row for row in metrics["subgroups"]["sex"]["groups"]}
+    assert list(groups) == ["m"] and "fewer than 5 patients" in metrics["subgroups"]["sex"]["note"]  # 4 are "f"
+    own = (table.sex == "m").to_numpy()
+    assert groups["m"]["auroc"] == pytest.approx(roc_auc_score(label[own], p[own]), abs=1e-6)
+    assert groups["m"]["small"] and groups["m"]["n_patients"] == 8
+    assert "80 and over" not in {row["name"] for row in metrics["subgroups"]["age"]["groups"]}
+
+
+def test_the_models_are_compared_in_pairs(seen: tuple, run: Run, on: Manifest) -> None:
+    metrics, label, p, _ = seen
+    (pair,) = metrics["comparison"]
+    others = run.predict(on, "source-only").query("status == 'ok'").p_yes
+    assert (pair["model"], pair["against"]) == ("source-only", "adapted")
+    assert pair["auroc"] == pytest.approx(roc_auc_score(label, others) - roc_auc_score(label, p), abs=1e-6)
+    assert pair["auroc_ci"][0] <= pair["auroc"] <= pair["auroc_ci"][1] and 0 <= pair["auroc_p"] <= 1
+    assert pair["brier"] == pytest.approx(brier_score_loss(label, others) - brier_score_loss(label, p), abs=1e-6)
+
+
+def test_thresholds_are_set_on_the_calibrate_split_where_there_is_one(run: Run, on: Manifest, tmp_path: Path) -> None:
+    split = np.where(np.arange(len(on)) < 12, "test", "calibrate")
+    metrics = evaluate(run, Manifest(on.frame.assign(split=split)), tmp_path / "out")
+    own, *others = metrics["operating_points"]
+    assert (own["n_labels"], [row["n_labels"] for row in others]) == (0, [12, 12, 12])
+    assert all("calibrate split" in row["how"] for row in others)
+    given = run.predict(on).p_yes[12:24].to_numpy()
+    label = (on.frame.label[12:24] == "yes").to_numpy(int)
+    assert others[1]["threshold"] == pytest.approx(operating_point(label, given, "sensitivity=0.95").threshold)
+    seen_in_training = knows(run, sorted(set(on.frame.patient[12:24])))
+    metrics = evaluate(seen_in_training, Manifest(on.frame.assign(split=split)), tmp_path / "other")
+    assert all("cross-fitted" in row["how"] for row in metrics["operating_points"][1:])
+
+
+def test_lesion_masks_are_found_beside_the_scans_or_the_manifest(on: Manifest, tmp_path: Path) -> None:
+    names = ["Smith_1.png", "beside.png", *[""] * (len(on) - 2)]
+    (tmp_path / "beside.png").write_bytes(b"")
+    masked = Manifest(on.frame.assign(lesion_mask=names))
+    found = lesion_masks(masked, tmp_path / "manifest.csv")
+    assert found == {on.frame.scan_id[0]: Path(on.frame.path[1]), on.frame.scan_id[1]: tmp_path / "beside.png"}
+    with pytest.raises(InputError, match=r"the lesion mask beside.png of scan 000000000001 is neither beside"):
+        lesion_masks(masked, masked)
+    assert lesion_masks(on, on) == {}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--by", "sex", "gender"], "no column 'gender' to group by"),
+        (["--by", "patient"], "cannot be grouped by 'patient'"),
+        (["--prevalence", "5"], "'5' is no share"),
+    ],
+)
+def test_what_the_options_get_wrong_is_one_sentence(
+    run: Run, on: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], says: str
+) -> None:
+    on.save(tmp_path / "on.csv")
+    assert (
+        cli.main(["evaluate", str(run.path), "--on", str(tmp_path / "on.csv"), "-o", str(tmp_path / "x"), *options])
+        == 2
+    )
+    said = capsys.readouterr().err
+    assert says in said and said.count("medtl: ") == 1 and not (tmp_path / "x").exists()
 
 
 def test_the_contract(done: Path) -> None:
