@@ -17,7 +17,7 @@ from medtl.finetuning.prototypes import Prototypes
 from medtl.finetuning.tip_adapter import TipAdapter
 
 #: What `medtl finetune` does unless it is told otherwise.
-DEFAULT = "lp-ft"
+DEFAULT = "layers"
 
 STRATEGIES: dict[str, type[Strategy]] = {
     "layers": Layers,

@@ -14,12 +14,12 @@ TOLD_FROM = 5.0
 
 
 class Layers(Strategy):
-    """A linear probe of several layers of the network and of the ImageNet backbone beside it.
+    """A probe of several layers, and of ImageNet's beside them (Head2Toe: Evci et al., ICML 2022, arXiv:2201.03529).
 
     What tells the classes apart at the new site may be in the source model's answer, in its last features, in earlier
-    layers, or in what it forgot of ImageNet (Head2Toe: Evci et al., ICML 2022, arXiv:2201.03529). Probes of each are
-    averaged by how well they foretell labels held out (medtl.finetuning.probe). The scans without labels set the scale
-    of every feature. The default: benchmarks/few_shot.py.
+    layers, or in what it forgot of ImageNet. Probes of each are averaged by how well they foretell labels held out
+    (medtl.finetuning.probe). The scans without labels set the scale of every feature. The default, since it did best
+    in benchmarks/few_shot.py.
     """
 
     reads, trains, layered = True, False, True

@@ -71,7 +71,7 @@ def same(one: Run, other: Run) -> bool:
 def test_the_run_is_whole(tuned: Run, place: Path) -> None:
     before = Run.load(place / "run")
     assert tuned.names == ["model", "before"]
-    assert (tuned.decision["handed_over"], tuned.facts["strategy"]) == ("fine-tuned", "lp-ft")
+    assert (tuned.decision["handed_over"], tuned.facts["strategy"]) == ("fine-tuned", "layers")
     assert tuned.decision["sentence"].startswith("Handed over: fine-tuned on 8 labelled scans of 8 patients.")
     assert tuned.recipe == before.recipe
     kept, handed_over = tuned.weights("before"), before.weights()
