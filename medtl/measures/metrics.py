@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from medtl.errors import InputError
 from medtl.measures.calibration import brier, ece, nll
-from medtl.measures.intervals import auroc, bootstrap_auroc, percentile_interval
+from medtl.measures.intervals import auroc, average_precision, bootstrap_auroc, percentile_interval
 
 Task = Literal["binary", "multiclass", "multilabel"]
 _SCORES = (
@@ -83,8 +83,6 @@ def evaluate(
 def _binary(
     label: np.ndarray, score: np.ndarray, called: np.ndarray, patient: np.ndarray, n_bootstrap: int, seed: int
 ) -> dict[str, Any]:
-    from sklearn.metrics import average_precision_score  # here: it takes a second to import
-
     label = label.astype(int)
     so, not_so = label == 1, label != 1
     hit, passed = np.sum(called & so), np.sum(~called & not_so)
@@ -94,7 +92,7 @@ def _binary(
     return {
         "auroc": auroc(label, score),
         "auroc_ci": list(percentile_interval(draws)),
-        "average_precision": float(average_precision_score(label, score)) if so.any() else float("nan"),
+        "average_precision": average_precision(label, score),
         "accuracy": _share(hit + passed, len(label)),
         "balanced_accuracy": float(np.mean(recalls)),
         "sensitivity": sensitivity,

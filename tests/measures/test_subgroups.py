@@ -12,11 +12,8 @@ from medtl.measures import age_bands, delong, subgroups
 def example(n=200):
     generator = np.random.default_rng(0)
     label = generator.integers(0, 2, n)
-    return (
-        generator.choice(["F", "M"], n, p=[0.8, 0.2]),
-        label,
-        1 / (1 + np.exp(0.5 - label - generator.normal(size=n))),
-    )
+    logit = label - 0.5 + generator.normal(size=n)
+    return generator.choice(["F", "M"], n, p=[0.8, 0.2]), label, 1 / (1 + np.exp(-logit))
 
 
 def test_each_group_is_what_it_would_be_alone():
