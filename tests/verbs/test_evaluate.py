@@ -16,6 +16,7 @@ from sklearn.metrics import (
     brier_score_loss,
     confusion_matrix,
     log_loss,
+    multilabel_confusion_matrix,
     recall_score,
     roc_auc_score,
 )
@@ -27,6 +28,7 @@ from medtl.intensity.fingerprint import Fingerprint, Print
 from medtl.measures import operating_point
 from medtl.runs.run import Run
 from medtl.scans import Manifest
+from medtl.trust import Trust
 from medtl.verbs._measuring import lesion_masks
 from medtl.verbs.evaluate import evaluate, evaluate_models
 
@@ -341,3 +343,30 @@ def test_scans_outside_what_it_was_trained_on_are_told(on: Manifest, tmp_path: P
     assert note.startswith("24 of 24 scans are not in distribution: the first, ") and "40 rows, trained on 400" in note
     table = pd.read_csv(tmp_path / "out" / "predictions.csv", keep_default_na=False)
     assert (table["reason"] != "").all() and set(table["in_distribution"][:24].astype(str)) == {"False"}
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+def test_more_than_two_classes(on: Manifest, tmp_path: Path, task: str) -> None:
+    names = ["a", "b", "c"]
+    trust = small.trust(3, task=task) if task == "multiclass" else Trust(task=task)
+    facts = small.facts(classes=names, task=task, decision={})
+    run = small.run(tmp_path / "run", facts=facts, models={"model": small.classifier(3)}, trust={"model": trust})
+    number = np.arange(len(on)) // 2 % 3
+    label = [names[k] if task == "multiclass" or k else "a;c" for k in number]
+    several = Manifest(on.frame.assign(label=label))
+    metrics = evaluate(run, several, tmp_path / "out", prevalence=["b=0.1"], by=["sex"])
+    assert metrics == json.loads((tmp_path / "out" / "metrics.json").read_text())
+    table = pd.read_csv(tmp_path / "out" / "predictions.csv", keep_default_na=False).query("status == 'ok'")
+    truth = np.array([[name in cell.split(";") for name in names] for cell in label[:24]])
+    said = np.array([[name in cell.split(";") for name in names] for cell in table.prediction])
+    if task == "multiclass":
+        assert metrics["confusion"][0]["counts"] == confusion_matrix(truth.argmax(1), said.argmax(1)).tolist()
+    else:
+        expected = multilabel_confusion_matrix(truth, said).tolist()
+        assert [each["counts"] for each in metrics["confusion"]] == expected
+    own = [row for row in metrics["operating_points"] if row["where"] == "home"]
+    assert [row["of"] for row in own] == [*names, "mean"]
+    for k, row in enumerate(own[:3]):
+        assert row["sensitivity"] == pytest.approx(recall_score(truth[:, k], said[:, k]))
+        assert (row["named"] is not None) == (row["of"] == "b")
+    assert list(metrics["decision_curve"]) == names and len(metrics["subgroups"]["sex"]["groups"]) == 1
