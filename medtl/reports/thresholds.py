@@ -123,42 +123,46 @@ def _set_here(
     local: tuple[np.ndarray, np.ndarray] | None,
     expected: float | None,
 ) -> Iterator[OperatingRow]:
+    """The rows whose threshold is set here; none where there are too few labels to set one."""
     if local is not None:
-        labelled = ~np.isnan(local[0])
-        set_on, how = (local[0][labelled], local[1][labelled]), "on the calibrate split"
-        if len(np.unique(set_on[0])) < 2:
-            return
+        known = ~np.isnan(local[0])
+        set_on, how = (local[0][known], local[1][known]), "on the calibrate split"
     else:
         set_on, how = (truth, score), f"on these {len(truth)}, cross-fitted by patient"
+    fold = _folds(truth, patient) if local is None else None
+    if len(np.unique(set_on[0])) < 2 or (local is None and fold is None):
+        return
+    n, positive = len(set_on[0]), int(np.sum(set_on[0] > 0.5))
     for at, rule in RULES.items():
-        if local is None:
-            called = _cross_fitted(truth, score, patient, at)
-            if called is None:
-                return
         cut = measures.operating_point(*set_on, at).threshold
-        if local is not None:
-            called = score >= cut
-        n, positive = len(set_on[0]), int(np.sum(set_on[0] > 0.5))
+        try:
+            called = score >= (cut if fold is None else _cross_fitted(truth, score, fold, at))
+        except InputError:  # all scans of a class are of patients in one fold
+            return
         yield _row(name, rule, truth, called, patient, cut, expected, n, positive, how)
 
 
-def _cross_fitted(truth: np.ndarray, score: np.ndarray, patient: np.ndarray, at: str) -> np.ndarray | None:
-    """What each scan is called with the threshold that the other patients give; None where they are too few."""
-    from sklearn.model_selection import StratifiedGroupKFold
+def _cross_fitted(truth: np.ndarray, score: np.ndarray, fold: np.ndarray, at: str) -> np.ndarray:
+    """(N,) for each scan the threshold that the scans of the other folds give."""
+    cuts = [measures.operating_point(truth[fold != i], score[fold != i], at).threshold for i in range(fold.max() + 1)]
+    return np.array(cuts)[fold]
+
+
+def _folds(truth: np.ndarray, patient: np.ndarray) -> np.ndarray | None:
+    """(N,) the fold of each scan, that of its patient; None where a class has fewer than two patients."""
+    from sklearn.model_selection import StratifiedKFold
 
     folds = min(FOLDS, *(len(np.unique(patient[truth == value])) for value in (0, 1)))
     if folds < 2:
         return None
-    called = np.zeros(len(truth), bool)
-    deal = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # fewer scans than folds: then some folds have none, which is no harm
-            for others, own in deal.split(score, truth, patient):
-                called[own] = score[own] >= measures.operating_point(truth[others], score[others], at).threshold
-    except InputError:  # all scans of a class fell to one fold
-        return None
-    return called
+    number = np.unique(patient, return_inverse=True)[1].reshape(-1)
+    positive = np.bincount(number, truth) > 0
+    fold = np.zeros(len(positive), int)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # fewer patients without a positive scan than folds: some folds have none
+        for i, (_, own) in enumerate(StratifiedKFold(folds, shuffle=True, random_state=0).split(positive, positive)):
+            fold[own] = i
+    return fold[number]
 
 
 def _row(
