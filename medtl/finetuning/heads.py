@@ -170,7 +170,7 @@ def choose(few: Few, fit: Callable[..., Head], options: Sequence[tuple[Any, ...]
         for train, test in folds:
             head = fit(few.select(train), *option)
             held_out[test] += head(few.logits[test], few.features[test]) / REPEATS
-        tried.append((*_gain(held_out, few), held_out))
+        tried.append((*best_gain(held_out, few.truth, few.multilabel, few.prior), held_out))
     best = int(np.argmax([likelihood for likelihood, _, _ in tried]))
     _, gain, held_out = tried[best]
     head = fit(few, *options[best]).times(gain)
@@ -190,12 +190,13 @@ def margin_scale(logits: np.ndarray, multilabel: bool) -> float:
     return float(2 * np.sqrt(np.mean(margin**2))) or 1.0
 
 
-def _gain(held_out: np.ndarray, few: Few) -> tuple[float, float]:
-    """The log likelihood (with the prior's) at the likeliest gain, and that gain."""
+def best_gain(
+    logits: np.ndarray, truth: np.ndarray, multilabel: bool, prior: np.ndarray | float = 0.0
+) -> tuple[float, float]:
+    """The log likelihood (with the log-normal prior's) at the likeliest gain of logits (N, K), and that gain."""
 
     def loss(log_gain: float) -> float:
-        told = log_likelihood(np.exp(log_gain) * held_out + few.prior, few.truth, few.multilabel)
-        return 0.5 * log_gain**2 - told
+        return 0.5 * log_gain**2 - log_likelihood(np.exp(log_gain) * logits + prior, truth, multilabel)
 
     found = minimize_scalar(loss, bounds=np.log(GAINS), method="bounded")
     return -float(found.fun), float(np.exp(found.x))

@@ -9,7 +9,7 @@ NORMS = nn.modules.batchnorm._BatchNorm | nn.LayerNorm | nn.GroupNorm
 
 
 class NormOnly(Strategy):
-    """Scale and offset of batch normalisation, and the last layer (Frankle, Schwab, Morcos, ICLR 2021, arXiv:2003.00152).
+    """Batch normalisation's scale and offset, and the last layer (Frankle et al., ICLR 2021, arXiv:2003.00152).
 
     Layer and group normalisation too, in backbones that have these instead.
     """

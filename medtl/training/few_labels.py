@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,19 @@ from torch import nn
 
 from medtl.data.cohort import Cohort
 from medtl.errors import InputError
-from medtl.finetuning import STRATEGIES
-from medtl.finetuning.heads import Few, put_into
+from medtl.finetuning import STRATEGIES, Strategy
+from medtl.finetuning.heads import Few, Head, put_into
+from medtl.methods import Method
 from medtl.models import Classifier, create_backbone
 from medtl.models.layers import layered
 from medtl.progress import warn
 from medtl.runs.predict import outputs
-from medtl.training.adaptation import signature_of, weights_signature
+from medtl.training.adaptation import new_classifier, signature_of, weights_signature
 from medtl.training.batch_statistics import for_site
 from medtl.training.config import Config
-from medtl.training.loop import ever_cut, fit
-from medtl.training.roles import expect_prior_of, forget_prior, labelled_role, prior_of
+from medtl.training.early_stopping import enough_steps, fold_of, surprise
+from medtl.training.loop import Role, ever_cut, fit
+from medtl.training.roles import expect_prior_of, forget_prior, labelled_role, prior_of, unlabelled_role
 
 
 @dataclass
@@ -38,6 +41,7 @@ class FineTuned:
             where a class has one patient only, and where the network was trained afterwards: it is another model then.
         shares: how much the labels gave to the source model and to its features; empty without a probe.
         log: rows of the training log.
+        note: what the user must hear of it: that the network was left as it is, or trained for fewer steps, and why.
     """
 
     classifier: Classifier
@@ -45,10 +49,26 @@ class FineTuned:
     held_out: np.ndarray | None
     shares: dict[str, float]
     log: list[dict[str, Any]]
+    note: str = ""
+
+
+def from_backbone(config: Config, n_classes: int, channels: int) -> Classifier:
+    """A classifier to start from without a Run: the ImageNet backbone, and a head of zeros, which says nothing yet."""
+    classifier = new_classifier(config, n_classes, channels, config.seed)
+    for parameter in classifier.head.parameters():
+        torch.nn.init.zeros_(parameter)
+    return classifier
 
 
 def finetune_classifier(
-    classifier: Classifier, labelled: Cohort, everyone: Cohort, config: Config, *, fabric: Fabric, folder: Path
+    classifier: Classifier,
+    labelled: Cohort,
+    everyone: Cohort,
+    config: Config,
+    *,
+    fabric: Fabric,
+    folder: Path,
+    source: Cohort | None = None,
 ) -> FineTuned:
     """Fine-tune a copy of the classifier.
 
@@ -60,36 +80,93 @@ def finetune_classifier(
         config: its `strategy` and `finetune` say how.
         fabric: where.
         folder: for checkpoints.
+        source: labelled scans of the source, by the same recipe, for a strategy that goes on learning from them (mme).
     """
     strategy = STRATEGIES[config.strategy]
     plan = config.finetune.plan()
-    role = labelled_role(labelled, config, plan, config.seed)
-    fixed = classifier.fixed or ever_cut(role, plan.steps, fabric.world_size)
+    roles = _roles(strategy, labelled, everyone, source, config)
+    fixed = classifier.fixed or any(ever_cut(role, plan.steps, fabric.world_size) for role in roles.values())
     before = for_site(classifier, everyone, fixed, fabric.device)
-    tuned, held_out, shares = copy.deepcopy(before), None, {}
+    start = copy.deepcopy(before)
     if strategy.layered:
-        layered(tuned, _imagenet_beside(tuned, config))
-    if strategy.reads:
-        head = strategy.head(_few(tuned, labelled, everyone))
-        put_into(tuned, head)
-        held_out, shares = head.held_out, head.shares or {}
+        layered(start, _imagenet_beside(start, config))
+    few = _few(start, labelled, everyone) if strategy.reads else None
+    tuned, head = _with_head(strategy, start, few)
+    held_out, shares = (head.held_out, head.shares or {}) if head is not None else (None, {})
+    if not strategy.trains:
+        return FineTuned(tuned.cpu().eval(), before, held_out, shares, [])
+    if len(labelled) < strategy.least:
+        note = f"With fewer than {strategy.least} labelled scans, {config.strategy} leaves the network as it is."
+        return FineTuned(tuned.cpu().eval(), before, held_out, shares, [], note)
+    cohorts = [labelled, everyone, *([source] if source is not None else [])]
+    signature = signature_of(config, *cohorts) + weights_signature(classifier)
+
+    def train(model: Classifier, scans: Cohort, steps: int, phase: str, **looks: Any) -> list[dict[str, Any]]:
+        if strategy.reads:  # the head expects the classes as often as they are labelled, and is dealt them alike
+            forget_prior(model, prior_of(scans, config.balance))
+        method = strategy(model, **config.strategy_options).to(memory_format=torch.channels_last)
+        told: dict[str, Any] = {"fabric": fabric, "seed": config.seed, "phase": phase, "signature": signature, **looks}
+        roles = _roles(strategy, scans, everyone, source, config)
+        return fit(method, roles, replace(plan, steps=steps), checkpoint=folder / f"{phase}.pt", **told)
+
+    steps = plan.steps
     log: list[dict[str, Any]] = []
-    if strategy.trains and len(labelled) >= strategy.least:
-        if strategy.reads:  # it expects the classes as often as they are labelled, and is dealt them alike
-            forget_prior(tuned, prior_of(labelled, config.balance))
-        log = fit(
-            strategy(tuned).to(memory_format=torch.channels_last),
-            {"labelled": role},
-            plan,
-            fabric=fabric,
-            seed=config.seed,
-            phase="finetune",
-            checkpoint=folder / "finetune.pt",
-            signature=signature_of(config, labelled, everyone) + weights_signature(classifier),
-        )
-        expect_prior_of(tuned, labelled, config.balance)
-        held_out = None
-    return FineTuned(tuned.cpu().eval(), before, held_out, shares, log)
+    rows = fold_of(labelled, config.seed) if config.early_stopping else None
+    if rows is not None:
+        model, _ = _with_head(strategy, start, few.select(~rows) if few is not None else None)
+        steps, log = _how_long(train, model, labelled, rows, plan.steps)
+    if steps == 0:
+        if not strategy.reads:
+            expect_prior_of(tuned, labelled, config.balance)
+        note = "Patients held out were foretold best without any training: the network stays as it is."
+        return FineTuned(tuned.cpu().eval(), before, held_out, shares, log, note)
+    learn = [parameter.requires_grad for parameter in tuned.parameters()]
+    log += train(tuned, labelled, steps, "finetune")
+    for parameter, learns in zip(tuned.parameters(), learn, strict=True):
+        parameter.requires_grad_(learns)
+    expect_prior_of(tuned, labelled, config.balance)
+    note = f"Patients held out were foretold best after {steps} of {plan.steps} steps: it was trained for so many."
+    return FineTuned(tuned.cpu().eval(), before, None, shares, log, note if steps < plan.steps else "")
+
+
+def _with_head(strategy: type[Strategy], start: Classifier, few: Few | None) -> tuple[Classifier, Head | None]:
+    """A copy of the model with the head that the strategy fits to the labels, where it fits one; and that head."""
+    model, head = copy.deepcopy(start), None
+    if few is not None:
+        head = strategy.head(few)
+        put_into(model, head)
+    return model, head
+
+
+def _how_long(
+    train: Callable[..., list[dict[str, Any]]], model: Classifier, labelled: Cohort, rows: np.ndarray, steps: int
+) -> tuple[int, list[dict[str, Any]]]:
+    """The steps after which a model that is trained on the other rows foretells these best; the log of that training.
+
+    See `medtl.training.early_stopping`.
+    """
+    held_out = labelled.select(rows)
+    keep: dict[Any, Any] = {}
+
+    def look(epoch: int, method: Method) -> dict[str, float]:
+        keep[epoch] = surprise(method.predictor().eval(), held_out)
+        return {"surprise": float(np.mean(keep[epoch]))}
+
+    log = train(model, labelled.select(~rows), steps, "how long", after_epoch=look, keep=keep)
+    return enough_steps(keep, held_out.patient, steps), log
+
+
+def _roles(
+    strategy: type[Strategy], labelled: Cohort, everyone: Cohort, source: Cohort | None, config: Config
+) -> dict[str, Role]:
+    """What is dealt for each of the strategy's roles."""
+    plan, seed = config.finetune.plan(), config.seed
+    roles = {"labelled": labelled_role(labelled, config, plan, seed)}
+    if "unlabelled" in strategy.roles:
+        roles["unlabelled"] = unlabelled_role(everyone, config, plan, seed + 1)
+    if "source" in strategy.roles and source is not None:
+        roles["source"] = labelled_role(source, config, plan, seed + 2)
+    return roles
 
 
 def _few(model: Classifier, labelled: Cohort, everyone: Cohort) -> Few:
@@ -123,28 +200,24 @@ def _imagenet_beside(classifier: Classifier, config: Config) -> nn.Module | None
 def draw_shots(cohort: Cohort, shots: int, seed: int) -> np.ndarray:
     """Rows of `shots` patients a class, drawn so that more shots contain fewer: 5 shots hold the 1 shot.
 
-    One scan a patient.
+    One scan a patient, who stands for one class.
 
     Raises:
         InputError: a class has fewer patients than that.
     """
     if cohort.multilabel:
         raise InputError("--shots draws patients a class, and a scan here can have several: leave out --shots")
+    order = np.random.default_rng(seed).permutation(len(cohort))
+    waiting = [list(order[cohort.label[order] == number]) for number in range(len(cohort.classes))]
     rows: list[int] = []
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(cohort))
     taken: set[str] = set()
-    for number, name in enumerate(cohort.classes):
-        drawn = 0
-        for row in order[cohort.label[order] == number]:
-            if drawn == shots:
-                break
-            if cohort.patient[row] not in taken:
-                taken.add(cohort.patient[row])
-                rows.append(int(row))
-                drawn += 1
-        if drawn < shots:
-            raise InputError(
-                f"only {drawn} patients of class {name!r} are labelled for training, {shots} are asked for"
-            )
+    for drawn in range(shots):  # a round a shot, so that a patient with scans of two classes is drawn for the same one
+        for name, scans in zip(cohort.classes, waiting, strict=True):
+            row = next((row for row in scans if cohort.patient[row] not in taken), None)
+            if row is None:
+                raise InputError(
+                    f"only {drawn} patients of class {name!r} are labelled for training, {shots} are asked for"
+                )
+            taken.add(cohort.patient[row])
+            rows.append(int(row))
     return np.sort(rows)

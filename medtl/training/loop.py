@@ -304,7 +304,7 @@ class _Means:
 
 
 def _optimiser(method: Method, parameters: list[torch.nn.Parameter], plan: Plan) -> torch.optim.Optimizer:
-    """AdamW; the pretrained backbone moves slower unless the method says how fast, and neither norms nor biases decay."""
+    """AdamW; the pretrained backbone moves slower, or as the method says, and neither norms nor biases decay."""
     classifier: Any = method.classifier
     backbone = (
         {id(parameter) for parameter in classifier.backbone.parameters()} if hasattr(classifier, "backbone") else set()

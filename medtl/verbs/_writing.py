@@ -11,6 +11,7 @@ import pandas as pd
 
 from medtl.data import Cohort
 from medtl.data.units import counted
+from medtl.finetuning.layers import EARLY, TOLD_FROM
 from medtl.intensity.fingerprint import Fingerprint, Prints
 from medtl.models import Classifier
 from medtl.progress import warn
@@ -159,7 +160,9 @@ def write_finetuned(
     models = {"fine-tuned": tuned.classifier}
     if start is not None:
         models["before"], trust["before"] = start.classifier(), start.trust()
-    learnt = _shares_sentence(tuned.shares) if start is not None else ""
+    texture = _texture_sentence(tuned.shares)
+    shares = _shares_sentence(tuned.shares) if start is not None else ""
+    learnt = " ".join(said for said in (shares, texture, tuned.note) if said)
     run = write_run(
         folder,
         facts={
@@ -177,7 +180,7 @@ def write_finetuned(
                 "why": f"it has learnt from {len(labelled)} labelled {counted(config.unit)}",
                 "sentence": f"Handed over: fine-tuned on {len(labelled)} labelled {counted(config.unit)} of "
                 f"{len(np.unique(labelled.patient))} patients. {learnt}".strip(),
-                "warn": False,
+                "warn": bool(texture),
                 "signals": tuned.shares,
             },
             "sites": {"source": sorted(labelled.site_names), "target": sorted(everyone.site_names)},
@@ -207,9 +210,19 @@ def _enough(label: np.ndarray, classes: int, least: int) -> bool:
 
 def _shares_sentence(shares: dict[str, float]) -> str:
     """What the labels say of the model that was started from."""
-    if not shares:
+    if "features" not in shares:
         return ""
     alone = shares["features"]
     if alone > 0.5:
         return f"The labels speak against what the model said before (weight {1 - alone:.0%})."
     return f"The labels bear out what the model said before (weight {1 - alone:.0%})."
+
+
+def _texture_sentence(shares: dict[str, float]) -> str:
+    """What the user must hear where the classes differ in what early layers see."""
+    if shares.get(EARLY, 0.0) < TOLD_FROM:
+        return ""
+    return (
+        "Early layers, which see texture, sharpness and exposure, tell the classes apart better than late ones, which "
+        "see shape: make sure that the classes were not acquired or stored in different ways."
+    )

@@ -36,7 +36,7 @@ def finetune(
         train: a manifest or folder of your own hospital, some of it labelled.
         out: the new Run's folder.
         shots: use the labels of this many patients a class, drawn by the seed; all labels of the split without it.
-        strategy: lp-ft, linear-probe or full; see `medtl methods`.
+        strategy: how, such as lp-ft, full or prototypes; see `medtl methods`.
         config: a YAML file; see configs/.
         backbone: a timm model, without a Run.
         recipe: how pixels become input, without a Run.
@@ -57,9 +57,8 @@ def finetune(
     from medtl.progress import say, warn
     from medtl.runs.run import Run
     from medtl.scans import check_leaks
-    from medtl.training.adaptation import new_classifier
     from medtl.training.config import load_config
-    from medtl.training.few_labels import draw_shots, finetune_classifier
+    from medtl.training.few_labels import draw_shots, finetune_classifier, from_backbone
     from medtl.training.mixes import MIXES
     from medtl.verbs import _training as shared
     from medtl.verbs._cohorts import manifest_of
@@ -100,7 +99,7 @@ def finetune(
     shared.classes_of(labelled.manifest)
     fabric = shared.fabric_for(told)
     begun = time.monotonic()
-    classifier = shared.classifier_of(start) if start else new_classifier(told, len(classes), steps.channels, told.seed)
+    classifier = shared.classifier_of(start) if start else from_backbone(told, len(classes), steps.channels)
     with shared.checkpoints(folder, resume, fabric) as place:
         tuned = finetune_classifier(classifier, labelled, everyone, told, fabric=fabric, folder=place)
         if not fabric.is_global_zero:
