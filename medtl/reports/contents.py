@@ -303,7 +303,8 @@ class ReportData:
             against the first.
         masks: scan_id -> file of the lesion mask, from the manifest's column `lesion_mask`; never to be shown.
         saliency_scores: where there are masks.
-        compares_runs: whether it is of `medtl compare`: no model is then "handed over", the first is the yardstick.
+        compares_runs: whether it is of `medtl compare`: no model is then "handed over", the verdict is about the first,
+            and the others are compared with it.
     """
 
     title: str

@@ -52,10 +52,12 @@ def compare(
     seen, scans, _, results, notes = measure(models, manifest_of(on), names[0], made, marked=False)
     first, *others = results
     comparison = compare_pairs([(other, first) for other in others], scans)
+    found = judge(first, scans)
+    sentence = " ".join(_sentences(comparison, results, len(scans.label), loaded[0].unit))
     data = ReportData(
         title=title_of(scans),
-        verdict=judge(first, scans).kind,
-        verdict_sentence=" ".join(_sentences(comparison, results, len(scans.label), loaded[0].unit)),
+        verdict=found.kind,
+        verdict_sentence=f"{first.name}: {found.sentence} {sentence}",
         task=scans.task,
         unit=scans.unit,
         classes=scans.classes,
@@ -72,9 +74,9 @@ def compare(
         comparison=comparison,
         compares_runs=True,
     )
-    metrics = _metrics(data, first)
+    metrics = _metrics(data, first, sentence)
     write_report(out, data, metrics, name="compare.html")
-    progress.say(f"{data.verdict_sentence}\n{out / 'compare.html'}")
+    progress.say(f"{sentence}\n{out / 'compare.html'}")
     return metrics
 
 
@@ -121,7 +123,7 @@ def _p(value: float) -> str:
     return "p < 0.001" if value < 0.001 else f"p = {value:.2g}"
 
 
-def _metrics(data: ReportData, first: ModelResult) -> dict[str, Any]:
+def _metrics(data: ReportData, first: ModelResult, sentence: str) -> dict[str, Any]:
     from medtl.reports.comparison import contract
     from medtl.runs.layout import plain
 
@@ -134,7 +136,7 @@ def _metrics(data: ReportData, first: ModelResult) -> dict[str, Any]:
             "against": first.name,
             "models": {result.name: contract(result) for result in data.models},
             "comparison": [vars(pair) for pair in data.comparison],
-            "sentence": data.verdict_sentence,
+            "sentence": sentence,
             "notes": list(data.notes),
         }
     )
