@@ -173,13 +173,14 @@ def too_few(sets: ConformalSets, classes: Sequence[str], n_scans: int | None = N
     if sets.kind == "class":
         counted += f" of {classes[fewest]!r}"
     elif sets.kind == "weighted":
-        counted = f"scans that, weighted for the new site, count as {n:.0f} patients"
+        counted = f"scans that, weighted for the new site, count as {n:.1f} patients"
     if not n:
         return f"with {counted} nothing can be promised of it: label {more} or more"
     most = floor(100 * n / (n + 1)) / 100
+    label = "scans of the new site" if sets.kind == "weighted" else f"{more} more"
     return (
-        f"with {counted} no more than {100 * most:.0f} % can be promised: ask for --coverage {most:.2f} or label "
-        f"{more} more"
+        f"with {counted} no more than {100 * most:.0f} % can be promised: "
+        f"ask for --coverage {most:.2f} or label {label}"
     )
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from medtl.runs.run import Run
     from medtl.scans import Manifest
     from medtl.trust import Trust
@@ -79,6 +81,7 @@ def calibrate(
     trust = {}
     for name in track(run.names, "Calibrating models"):
         logits, features = run.outputs(cohort, name)
+        unseen = run.outputs(there, name) if there is not None else None
         before = run.trust(name)
         familiar = before.ood if before else None
         trust[name] = fit_trust(
@@ -93,11 +96,13 @@ def calibrate(
             ood=familiar,
             sets=sets,
             coverage=coverage or COVERAGE,
-            unlabelled_features=run.outputs(there, name)[1] if there is not None and sets == "weighted" else None,
+            unlabelled_features=unseen[1] if unseen is not None else None,
             refer=refer,
         )
         if name == "model":
             _promised(trust[name], run, coverage)
+            if sets == "weighted" and unseen is not None:
+                _decides_little(trust[name], *unseen)
     fitted = trust["model"]
     calibrated_on = fitted.calibrated_on
     seen = set(pseudonyms(cohort.patient))
@@ -139,6 +144,21 @@ def _promised(trust: Trust, run: Run, coverage: float | None) -> None:
         raise InputError(said)
     if said:
         warn(f"that a prediction set holds the truth: {said}")
+
+
+def _decides_little(trust: Trust, logits: np.ndarray, features: np.ndarray) -> None:
+    """Say it where the two sites are so far apart that weighted sets decide fewer than half of the scans there."""
+    import numpy as np
+
+    from medtl.progress import warn
+    from medtl.trust import apply_trust
+
+    decided = np.mean([len(held) == 1 for held in apply_trust(trust, logits, features).prediction_set])
+    if decided < 0.5 and trust.task != "multilabel":
+        warn(
+            f"the weighted sets decide {100 * decided:.0f} % of the unlabelled scans: the sites have too little in "
+            "common for weights; label 50 scans there and calibrate on them"
+        )
 
 
 def _to_fit_on(manifest: Manifest, run: Run, on: object) -> Manifest:

@@ -94,7 +94,7 @@ def test_a_coverage_that_cannot_be_promised_is_refused_and_another_is_kept(
 
 
 def test_sets_within_classes_weighted_for_other_scans_and_the_doubtful(
-    whole: Run, scans: Manifest, tmp_path: Path
+    whole: Run, scans: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     classes = calibrate(whole, scans, out=tmp_path / "A", sets="class", coverage=0.8).trust().sets
     assert classes.kind == "class" and classes.patients == (7, 7)
@@ -103,6 +103,8 @@ def test_sets_within_classes_weighted_for_other_scans_and_the_doubtful(
     trust = Run.load(run.path).trust()
     assert trust.sets.kind == "weighted" and len(trust.sets.weights) == 14 and trust.refer_share == 0.25
     predicted = run.predict(there)
+    decided = (~predicted.prediction_set[predicted.status == "ok"].isin(["", "no;yes"])).mean()
+    assert ("label 50 scans there" in capsys.readouterr().err) == (decided < 0.5)
     told = predicted[predicted.status == "ok"]
     assert set(told.prediction_set) <= {"", "no", "yes", "no;yes"} and (told.refer | told.in_distribution).all()
 
