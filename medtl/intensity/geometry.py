@@ -13,6 +13,8 @@ from medtl.errors import ScanError
 from medtl.intensity.values import BLACK, padding_of
 from medtl.scans.scan import Scan
 
+FROM_START = "from_start"  # in the header of a scan that is followed: (4, 4), from its array index now to the first one
+
 
 def orient(scan: Scan) -> Scan:
     """Turn a volume so that its slices lie as a radiologist sees them, however the file stores them.
@@ -152,12 +154,18 @@ def resize(pixels: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def on_grid(scan: Scan, pixels: np.ndarray, old_from_new: np.ndarray) -> Scan:
-    """The scan on a new grid; `old_from_new` (4, 4) maps the new array index to the old, a scaled permutation."""
+    """The scan on a new grid; `old_from_new` (4, 4) maps the new array index to the old, a scaled permutation.
+
+    Where the header has FROM_START, the way from the first grid of all is kept up in it: see `Recipe.place_of`.
+    """
     axis = np.argmax(np.abs(old_from_new[:3, :3]), axis=0)
     scale = np.abs(old_from_new[axis, range(3)])
     slices, rows, columns = (float(scan.spacing[old] * by) for old, by in zip(axis, scale, strict=True))
     affine = None if scan.affine is None else scan.affine @ old_from_new
-    return replace(scan, pixels=pixels, affine=affine, spacing=(slices, rows, columns))
+    header = scan.header
+    if FROM_START in header:
+        header = {**header, FROM_START: header[FROM_START] @ old_from_new}
+    return replace(scan, pixels=pixels, affine=affine, spacing=(slices, rows, columns), header=header)
 
 
 def _world_axes(affine: np.ndarray | None) -> list[tuple[int, int]] | None:

@@ -15,7 +15,7 @@ import numpy as np
 from medtl.errors import InputError, ScanError, nearest
 from medtl.intensity.allowed import fault_of
 from medtl.intensity.colour import as_colour, as_grey
-from medtl.intensity.geometry import fit_square
+from medtl.intensity.geometry import FROM_START, fit_square
 from medtl.intensity.steps import CHANNELS, COMMON, LEARNERS, STEPS, VERSIONS
 from medtl.intensity.values import BLACK, WHITE
 from medtl.scans.scan import Scan
@@ -151,10 +151,7 @@ class Recipe:
             ScanError: the scan has no pixels, or one value everywhere, or a step cannot be done on it.
             InputError: a step has not been fitted, or none brings the pixels to [-1, 1].
         """
-        scan = self._start(scan)
-        for step in self.steps:
-            scan = step(scan)
-        pixels = fit_square(scan, self.size).pixels
+        pixels = self._done(scan).pixels
         pixels = np.moveaxis(pixels, -1, 1) if pixels.ndim == 4 else pixels[:, None]
         if pixels.shape[1] != self.channels:
             raise ScanError(f"recipe {self.name!r} made {pixels.shape[1]} channels of it, not {self.channels}")
@@ -164,6 +161,22 @@ class Recipe:
                 "to 1: add a step that brings them there, such as percentile_window, z_score, bit_range or window"
             )
         return np.ascontiguousarray(pixels, dtype=np.float32)
+
+    def place_of(self, scan: Scan) -> tuple[int, np.ndarray] | None:
+        """Where the network input lies in the scan, whatever was cropped, turned or resized on the way.
+
+        Returns:
+            how many instances there are, and float64 (4, 4), from the index (instance, row, column, 1) of
+            `recipe(scan)` to that of `scan.pixels`; the padding around a picture lands outside it. None where an
+            instance is no slice but a projection.
+
+        Raises:
+            ScanError: as `recipe(scan)`.
+        """
+        if len(scan.pixels) > 1 and any(step.name == "project" for step in self.steps):
+            return None
+        done = self._done(replace(scan, header={**scan.header, FROM_START: np.eye(4)}))
+        return len(done.pixels), np.asarray(done.header[FROM_START])
 
     @property
     def digest(self) -> str:
@@ -215,6 +228,13 @@ class Recipe:
             made.append(Step(step, parameters))
             _same_version(f"recipe step {step!r}", its_version, VERSIONS.get(step, 1))
         return Recipe(name, version, size, channels, tuple(made), saved["flip"], saved.get("flip_vertical", False))
+
+    def _done(self, scan: Scan) -> Scan:
+        """The scan after all steps, in its square."""
+        scan = self._start(scan)
+        for step in self.steps:
+            scan = step(scan)
+        return fit_square(scan, self.size)
 
     def _start(self, scan: Scan) -> Scan:
         scan = _sound(scan)

@@ -111,7 +111,7 @@ def crop(scan: Scan, box: Box) -> Scan:
         return cropped
     (top, _), (left, _) = box[1:]
     moved = [tuple(int(edge) for edge in np.subtract(each, (top, left) * 2)) for each in scan.header["regions"]]
-    return replace(cropped, header={**scan.header, "regions": moved})
+    return replace(cropped, header={**cropped.header, "regions": moved})
 
 
 def box_around(mask: np.ndarray, margin: tuple[int, ...]) -> Box | None:
