@@ -1,14 +1,17 @@
-"""Where the model looked: which slices mattered, and Grad-CAM of the answer it gave."""
+"""Where the model looked: which slices mattered, and where in the one that mattered most, by three methods."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from captum.attr import LayerAttribution, LayerGradCam
+from captum.attr import IntegratedGradients, LayerAttribution, LayerGradCam, Occlusion
+from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
+from medtl.intensity.values import BLACK
 from medtl.models import Classifier
 from medtl.models.chunks import CHUNK, in_chunks
 
@@ -16,6 +19,11 @@ from medtl.models.chunks import CHUNK, in_chunks
 # (frozen Lite0, trained head) the brightest point lay in the lesion's mask in 0.25, with the last map 0.20, with 14
 # cells 0.07; chance is 0.08.
 CELLS = 7
+STEPS = (
+    16  # of integrated gradients: Gauss-Legendre's points, of which its authors found 20 to 300 of a plain sum enough
+)
+SMOOTH = 0.02  # of the side: one pixel's gradient is noise (Smilkov et al., SmoothGrad, arXiv:1706.03825)
+PATCH = 4  # the side of what is covered is a fourth of the picture's, and it moves by half of its own
 
 
 class Saliency(NamedTuple):
@@ -26,46 +34,122 @@ class Saliency(NamedTuple):
     weights: np.ndarray  # float32 (instances,), how much each mattered, sum 1
 
 
-def saliency(classifier: Classifier, pixels: np.ndarray, answer: int) -> Saliency:
+class Looked(NamedTuple):
+    """One scan on its way through a classifier."""
+
+    classifier: Classifier
+    pixels: Tensor  # (instances, C, H, W)
+    features: Tensor  # (instances, F)
+    answer: int
+
+
+def saliency(classifier: Classifier, pixels: np.ndarray, answer: int, how: str = "Grad-CAM") -> Saliency:
     """The instance that speaks most for the answer, where in it, and how much each instance matters.
 
-    Grad-CAM (Selvaraju et al., ICCV 2017, arXiv:1610.02391) by captum, on the deepest features with at least 7 by 7
-    cells. How much an instance matters is its weight where the model attends, else its share of the whole map.
-    Instances go through in chunks, as everywhere: the map of each is what it would be in one pass.
+    How much an instance matters is its weight where the model attends, else its share of all instances' Grad-CAM:
+    every method looks at the same one. Instances go through in chunks, as everywhere: the map of each is what it would
+    be in one pass.
 
     Args:
         classifier: in eval mode afterwards.
         pixels: float32 (instances, C, H, W), one scan.
         answer: the class number.
+        how: one of SALIENCIES.
     """
+    return saliencies(classifier, pixels, answer, (how,))[how]
+
+
+def saliencies(
+    classifier: Classifier, pixels: np.ndarray, answer: int, names: tuple[str, ...] | None = None
+) -> dict[str, Saliency]:
+    """As `saliency`, by several methods, all of SALIENCIES where none is named: name -> its map."""
     classifier.eval()
     device = next(classifier.parameters()).device
     batch = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32)).to(device)
-    layer = deepest_map(getattr(classifier.backbone, "backbone", classifier.backbone), batch[:1])
     with torch.no_grad():
         features = in_chunks(classifier.backbone, batch, 1, fixed=True)
         attention = classifier.pooling(features, _one_bag(batch), 1)[1]
+    scan = Looked(classifier, batch, features, answer)
     if attention is not None:
         weights = attention.float().cpu().numpy()
-        chosen = int(weights.argmax())
-        where = _maps(classifier, layer, batch, features, slice(chosen, chosen + 1), answer)[0]
     else:
         rows = [slice(start, start + CHUNK) for start in range(0, len(batch), CHUNK)]
-        maps = np.concatenate([_maps(classifier, layer, batch, features, each, answer) for each in rows])
-        mass = maps.sum(axis=(1, 2), dtype=np.float64)
-        chosen, where = int(mass.argmax()), maps[mass.argmax()]
+        mass = np.concatenate([_grad_cams(scan, each).sum(axis=(1, 2), dtype=np.float64) for each in rows])
         weights = (mass / mass.sum() if mass.sum() > 0 else np.full(len(mass), 1 / len(mass))).astype(np.float32)
-    return Saliency(chosen, (where / max(float(where.max()), 1e-12)).astype(np.float32), weights)
+    chosen = int(weights.argmax())
+    maps = {name: SALIENCIES[name](scan, chosen) for name in names or SALIENCIES}
+    return {
+        name: Saliency(chosen, (where / max(float(where.max()), 1e-12)).astype(np.float32), weights)
+        for name, where in maps.items()
+    }
 
 
-def _maps(
-    classifier: Classifier, layer: nn.Module, batch: Tensor, features: Tensor, rows: slice, answer: int
-) -> np.ndarray:
-    """The maps of some of the instances, float32 (rows, H, W), those of the others being constant meanwhile."""
+def grad_cam(scan: Looked, instance: int) -> np.ndarray:
+    """(H, W): where the deepest features with at least 7 by 7 cells speak for the answer.
+
+    Selvaraju et al., ICCV 2017, arXiv:1610.02391, by captum.
+    """
+    return _grad_cams(scan, slice(instance, instance + 1))[0]
+
+
+def integrated_gradients(scan: Looked, instance: int) -> np.ndarray:
+    """(H, W): what each pixel adds to the answer on the straight way from black to the picture, smoothed.
+
+    Sundararajan et al., ICML 2017, arXiv:1703.01365, by captum.
+    """
     with torch.enable_grad():
-        model = _SomeOf(classifier, features, rows)
-        maps = LayerGradCam(model, layer).attribute(batch[rows], target=answer, relu_attributions=True)
-    maps = LayerAttribution.interpolate(maps, tuple(batch.shape[-2:]), interpolate_mode="bicubic")
+        added = IntegratedGradients(_Variants(scan, instance)).attribute(
+            scan.pixels[instance : instance + 1],
+            baselines=BLACK,
+            target=scan.answer,
+            n_steps=STEPS,
+            internal_batch_size=STEPS,
+        )
+    return _for_the_answer(added, SMOOTH * added.shape[-1])
+
+
+def occlusion(scan: Looked, instance: int) -> np.ndarray:
+    """(H, W): how much of the answer goes when a patch there is covered with the picture's mean.
+
+    Zeiler and Fergus, ECCV 2014, arXiv:1311.2901, by captum. Not with black, which in ultrasound looks like a lesion.
+    """
+    pixels = scan.pixels[instance : instance + 1]
+    side = max(1, pixels.shape[-1] // PATCH)
+    step = max(1, side // 2)
+    with torch.no_grad():
+        lost = Occlusion(_Variants(scan, instance)).attribute(
+            pixels,
+            sliding_window_shapes=(pixels.shape[1], side, side),
+            strides=(pixels.shape[1], step, step),
+            baselines=float(pixels.mean()),
+            target=scan.answer,
+            perturbations_per_eval=CHUNK,
+        )
+    return _for_the_answer(lost, step / 2)
+
+
+#: Adding a method = a function of a scan and one of its instances, and a line here.
+SALIENCIES: Mapping[str, Callable[[Looked, int], np.ndarray]] = {
+    "Grad-CAM": grad_cam,
+    "integrated gradients": integrated_gradients,
+    "occlusion": occlusion,
+}
+
+
+def _for_the_answer(given: Tensor, sigma: float) -> np.ndarray:
+    """(1, C, H, W) attributions as (H, W), what speaks against the answer being 0."""
+    smooth: np.ndarray = gaussian_filter(given.detach()[0].sum(dim=0).float().cpu().numpy(), sigma)
+    return np.maximum(smooth, 0)
+
+
+def _grad_cams(scan: Looked, rows: slice) -> np.ndarray:
+    """The maps of some of the instances, float32 (rows, H, W), those of the others being constant meanwhile."""
+    backbone = scan.classifier.backbone
+    layer = deepest_map(getattr(backbone, "backbone", backbone), scan.pixels[:1])
+    with torch.enable_grad():
+        cam = LayerGradCam(_SomeOf(scan.classifier, scan.features, rows), layer)
+        maps = cam.attribute(scan.pixels[rows], target=scan.answer, relu_attributions=True)
+    maps = LayerAttribution.interpolate(maps, tuple(scan.pixels.shape[-2:]), interpolate_mode="bicubic")
     return maps.detach().clamp(min=0)[:, 0].cpu().numpy()
 
 
@@ -101,6 +185,21 @@ class _SomeOf(nn.Module):
         features = self.features.clone()
         features[self.rows] = self.classifier.backbone(pixels)
         return self.classifier.classify(self.classifier.pooling(features, _one_bag(features), 1)[0]).logits
+
+
+class _Variants(nn.Module):
+    """Variants of one instance of a scan in, (n, C, H, W); the scan's logits with each of them out, (n, K)."""
+
+    def __init__(self, scan: Looked, instance: int) -> None:
+        super().__init__()
+        self.classifier, self.features, self.instance = scan.classifier, scan.features, instance
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        n, instances = len(pixels), len(self.features)
+        features = self.features.repeat(n, 1, 1)
+        features[:, self.instance] = self.classifier.backbone(pixels)
+        bag = torch.arange(n, device=pixels.device).repeat_interleave(instances)
+        return self.classifier.classify(self.classifier.pooling(features.flatten(0, 1), bag, n)[0]).logits
 
 
 def _one_bag(instances: Tensor) -> Tensor:

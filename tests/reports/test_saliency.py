@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from medtl.models import Classifier, chunks, create_backbone
-from medtl.reports.saliency import deepest_map, saliency
+from medtl.reports.saliency import SALIENCIES, deepest_map, saliencies, saliency
 
 
 class Brightest(nn.Module):
@@ -87,3 +87,50 @@ def test_chunks_change_no_map(pooling: str, monkeypatch: pytest.MonkeyPatch) -> 
     np.testing.assert_allclose(cut.where, whole.where, atol=1e-4)
     np.testing.assert_allclose(cut.weights, whole.weights, atol=1e-5)
     assert whole.weights.sum() == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("how", list(SALIENCIES))
+def test_every_method_points_at_what_decides(how: str) -> None:
+    classifier = model(Brightest())
+    pixels = np.full((3, 1, 32, 32), -1, np.float32)
+    pixels[1, 0, 8:16, 16:24] = 1.0
+    with torch.no_grad():
+        with_it = classifier(torch.from_numpy(pixels), torch.zeros(3, dtype=torch.long), 1).logits
+        without = classifier(-torch.ones(1, 1, 32, 32)).logits
+    instance, where, weights = saliency(classifier, pixels, int((with_it - without).argmax()), how)
+    row, column = np.unravel_index(where.argmax(), where.shape)
+    assert instance == 1 and 6 <= row <= 17 and 14 <= column <= 25
+    assert where.shape == (32, 32) and where.dtype == np.float32 and where.min() >= 0 and where.max() <= 1
+    assert weights.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_all_methods_at_once_look_at_the_same_slice_and_leave_the_classifier_alone() -> None:
+    classifier = model(create_backbone("test_efficientnet", pretrained=False, channels=1))
+    before = {name: value.clone() for name, value in classifier.state_dict().items()}
+    pixels = np.random.default_rng(0).normal(size=(3, 1, 64, 64)).astype(np.float32)
+    found = saliencies(classifier, pixels, 1)
+    assert set(found) == set(SALIENCIES) and len({each.instance for each in found.values()}) == 1
+    for how, each in found.items():
+        np.testing.assert_allclose(each.where, saliency(classifier, pixels, 1, how).where, atol=1e-5)
+    assert all(torch.equal(before[name], value) for name, value in classifier.state_dict().items())
+    assert all(p.grad is None for p in classifier.parameters())
+
+
+def test_integrated_gradients_add_up_to_what_the_picture_adds(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = {}
+    monkeypatch.setattr(
+        "medtl.reports.saliency._for_the_answer", lambda given, _: seen.update(sum=given.sum()) or given[0, 0].numpy()
+    )
+    classifier = model(Brightest())
+    pixels = np.random.default_rng(0).uniform(-1, 1, (2, 1, 32, 32)).astype(np.float32)
+    chosen = saliency(classifier, pixels, 0, "integrated gradients").instance
+    black = pixels.copy()
+    black[chosen] = -1
+    with torch.no_grad():
+        logits = [
+            classifier(torch.from_numpy(each), torch.zeros(2, dtype=torch.long), 1).logits[0, 0]
+            for each in (pixels, black)
+        ]
+    assert float(seen["sum"]) == pytest.approx(
+        float(logits[0] - logits[1]), abs=0.05 * abs(float(logits[0] - logits[1])) + 1e-3
+    )
