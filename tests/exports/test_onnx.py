@@ -20,6 +20,7 @@ from medtl.exports.onnx import export_onnx
 from medtl.exports.runtime import Export
 from medtl.intensity import RECIPES
 from medtl.models import Output
+from medtl.models.heads import CacheHead, CosineHead
 from medtl.runs.run import Run
 from medtl.scans import Manifest
 
@@ -127,6 +128,27 @@ def test_an_attention_backbone_in_colour_can_be_exported(tmp_path: Path) -> None
         trust={},
     )
     assert Export.load(export_onnx(run, tmp_path / "export")).outputs(np.zeros((4, 3, 160, 160), np.float32))
+
+
+def test_few_shot_heads_are_in_the_run_and_in_its_export(tmp_path: Path) -> None:
+    """No linear layer stands for them: the state dict tells the Run which there are, and the graph holds them."""
+    model = small.classifier(seed=4)
+    torch.manual_seed(1)
+    features = model.backbone(torch.rand(8, 1, 32, 32) * 2 - 1).detach()
+    centre, spread = features.mean(dim=0), features.std(dim=0) + 1e-3
+    votes = torch.eye(2)[torch.arange(8) % 2]
+    model.few_shot.append(CosineHead(centre, spread, torch.randn(2, features.shape[1]), gain=7.0))
+    model.few_shot.append(CacheHead(centre, spread, (features - centre) / spread, votes, beta=3.0, gain=2.0))
+    run = small.run(tmp_path / "run", models={"adapted": model, "source-only": small.classifier(seed=2)})
+    export = Export.load(export_onnx(run, tmp_path / "export"))
+    assert not run.classifier("source-only").few_shot
+    pixels = np.random.default_rng(2).uniform(-1, 1, (3, 1, 32, 32)).astype(np.float32)
+    output = gives_what_pytorch_gives(export, run.classifier(), pixels)
+    with torch.inference_mode():
+        expected = model(torch.from_numpy(pixels), torch.zeros(3, dtype=torch.long), 1).logits
+        model.few_shot = torch.nn.ModuleList()
+        without = model(torch.from_numpy(pixels), torch.zeros(3, dtype=torch.long), 1).logits
+    assert torch.equal(output.logits, expected) and (expected - without).abs().max() > 0.1
 
 
 def test_real_scans_and_the_real_backbone(shared_data: Path, tmp_path: Path) -> None:

@@ -72,6 +72,13 @@ def test_another_methods_options_go_with_it(tmp_path: Path) -> None:
     assert load_config(written(tmp_path, "options: {weight: 0.5}\n"), method="dann").options == {"weight": 0.5}
 
 
+def test_another_strategys_options_go_with_it(tmp_path: Path) -> None:
+    file = written(tmp_path, "strategy: layer-decay\nstrategy_options: {decay: 0.5}\noptions: {weight: 0.5}\n")
+    assert load_config(file, strategy="layer-decay").strategy_options == {"decay": 0.5}
+    config = load_config(file, strategy="prototypes")
+    assert (config.strategy_options, config.options) == ({}, {"weight": 0.5})
+
+
 def test_plan_and_views_are_what_was_told() -> None:
     config = Config.model_validate({"source": {"steps": 3, "lr": 0.1}, "augmentation": {"flip": 0.0}})
     assert config.source.plan() == Plan(steps=3, lr=0.1)
@@ -116,6 +123,8 @@ def test_every_harmonisation_can_be_configured() -> None:
         ("colour_of_the_sky: blue", "there is no key 'colour_of_the_sky': there is adapt,"),
         ("method: dan", "there is no method 'dan': did you mean 'dann'?; see `medtl methods`"),
         ("options: {wieght: 1}", "dann has no option 'wieght': did you mean 'weight'?"),
+        ("strategy_options: {decay: 1}", "has no option 'decay': there is none"),
+        ("strategy: mme\nstrategy_options: {wait: 1}", "mme has no option 'wait': did you mean 'weight'?"),
         ("candidates: [{weight: 1}, {hiden: 3}]", "dann has no option 'hiden': did you mean 'hidden'?"),
         ("source: {steps: none at all}", "source.steps: "),
         ("source: {steps: 0}", "source.steps: "),
