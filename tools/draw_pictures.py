@@ -16,7 +16,7 @@ INK, MUTED, LINE, PAPER, BLUE, WASH = "#1b2530", "#5d6976", "#c9d0d8", "#ffffff"
 FLOORS = [
     ("cli", "the shell: parses, calls one verb, prints"),
     ("verbs", "one file a verb: index, adapt, evaluate, ..."),
-    ("reports · exports", "what leaves the house"),
+    ("reports · exports · search", "what leaves the house; many models"),
     ("training", "the loop, checkpoints, the choice of a model"),
     ("runs", "the folder that a training leaves; predict"),
     ("methods · finetuning", "one file a method or strategy"),
