@@ -16,7 +16,7 @@ from medtl.models import Classifier
 
 
 class MME(Strategy):
-    """Minimax entropy (Saito et al., ICCV 2019, arXiv:1904.06487): semi-supervised adaptation.
+    """Minimax entropy: semi-supervised adaptation (Saito et al., ICCV 2019, arXiv:1904.06487).
 
     The head moves towards the unlabelled scans, by making their predictions less sure, and through the reversed
     gradient the features gather around it, by making them surer (equation 3):
