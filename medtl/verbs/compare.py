@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from medtl.data.units import Unit
     from medtl.reports.contents import ModelResult, PairedDifference, ReportData
     from medtl.runs.run import Run
     from medtl.scans import Manifest
@@ -101,7 +102,7 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 
 def _sentences(
-    comparison: Iterable[PairedDifference], results: Sequence[ModelResult], n: int, unit: str
+    comparison: Iterable[PairedDifference], results: Sequence[ModelResult], n: int, unit: Unit
 ) -> Iterable[str]:
     from medtl.data.units import counted
 
