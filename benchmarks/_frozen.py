@@ -12,10 +12,12 @@ import pandas as pd
 import torch
 from _networks import cached, network
 from _rows import RESULTS
-from hospital_shift import DATA, PAIRS, Pair
+from hospital_shift import CONFIG, DATA, PAIRS, Pair
 
 from medtl.data import Cohort
 from medtl.intensity import RECIPES
+from medtl.models import create_backbone
+from medtl.models.layers import Layered, layered
 from medtl.runs.predict import outputs
 from medtl.scans import Manifest
 from medtl.training.batch_statistics import for_site
@@ -34,19 +36,17 @@ class Frozen:
 
     Attributes:
         logits: float (N, 2).
-        features: float (N, F).
+        features: float (N, F), of several layers, as the strategy `layers` reads them.
         label: int (N,) 0 or 1.
         patient: (N,) names.
+        views: of the features, as `medtl.models.layers` has them.
     """
 
     logits: np.ndarray
     features: np.ndarray
     label: np.ndarray
     patient: np.ndarray
-
-    def select(self, rows: np.ndarray) -> Frozen:
-        """These rows."""
-        return Frozen(self.logits[rows], self.features[rows], self.label[rows], self.patient[rows])
+    views: list[list[slice]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,8 @@ class Question:
         found = through(self.folder, self.site, name)
         label = self.of(frame)
         kept = label >= 0
-        return Frozen(found["logits"][kept], found["features"][kept], label[kept], frame.patient.to_numpy(str)[kept])
+        patient = frame.patient.to_numpy(str)[kept]
+        return Frozen(found["logits"][kept], found["features"][kept], label[kept], patient, views_of(name))
 
 
 def table(folder: str, site: str) -> pd.DataFrame:
@@ -96,19 +97,33 @@ def table(folder: str, site: str) -> pd.DataFrame:
 def through(folder: str, site: str, name: str) -> dict[str, np.ndarray]:
     """Logits and features (float16 on disk) of a site's scans, in the table's order.
 
-    A trained network has the site's batch statistics, as `medtl finetune` gives it.
+    The network has the site's batch statistics, as `medtl finetune` gives it.
     """
 
     def work() -> dict[str, np.ndarray]:
         cohort = cohort_of(folder, site)
         classifier = network(name, channels=cohort.recipe.channels)
-        if name != "imagenet":
-            classifier = for_site(classifier, cohort, classifier.fixed)
-        logits, features = outputs(classifier, cohort, f"{name} on {site}")
+        if name == "imagenet":
+            torch.nn.init.zeros_(classifier.head.weight)  # it says nothing, as `medtl finetune` starts
+            torch.nn.init.zeros_(classifier.head.bias)
+        classifier = for_site(classifier, cohort, classifier.fixed)
+        layered(classifier, beside(name, cohort.recipe.channels))
+        logits, features = outputs(classifier.eval(), cohort, f"{name} on {site}")
         return {"logits": logits, "features": features.astype(np.float16)}
 
     found = cached(FOLDER / f"{name}-{site}.npz", work)
     return {key: value.astype(float) for key, value in found.items()}
+
+
+def beside(name: str, channels: int) -> torch.nn.Module | None:
+    """What the strategy `layers` reads beside a trained network."""
+    return None if name == "imagenet" else create_backbone(CONFIG.backbone, channels=channels)
+
+
+def views_of(name: str) -> list[list[slice]]:
+    """The views of the features that `through` gives."""
+    own, other = (create_backbone(CONFIG.backbone, pretrained=False) for _ in range(2))
+    return Layered(own, None if name == "imagenet" else other).views
 
 
 def cohort_of(folder: str, site: str) -> Cohort:

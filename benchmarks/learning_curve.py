@@ -22,13 +22,17 @@ from dataclasses import asdict, replace
 import numpy as np
 from _frozen import FOLDER, Frozen, others, reported
 from _rows import Rows, machine, markdown
+from scipy.optimize import minimize
 
 from medtl.finetuning import STRATEGIES
 from medtl.finetuning.heads import Few
 from medtl.search.curve import Curve, Point, Prior
 from medtl.search.learning_curve import Learner, chain, cross_validated, first, measured
 
-STRATEGY = "linear-probe"
+STRATEGY = "layers"
+#: Where the search for the prior begins: level, slope; logs of the deviations of both, luck, decay, bend, forgets; mean
+#: power and the log of its deviation.
+START = np.array([0.75, 0.16, *np.log([0.45, 0.08, 0.12, 0.5, 0.02, 0.1]), -0.3, np.log(0.3)])
 TO_LEARN = (10, 20, 50, 100)
 #: Labels a class that are drawn from the first 20, or 10, three times; and the same in folds.
 WITHIN = {20: (2, 5, 10), 10: (2, 5)}
@@ -48,6 +52,7 @@ def learner(scans: Frozen, everyone: np.ndarray) -> Learner:
             scans.patient[rows],
             scans.logits[everyone],
             scans.features[everyone],
+            views=scans.views,
         )
         return STRATEGIES[STRATEGY].head(few)(scans.logits, scans.features)
 
@@ -119,6 +124,33 @@ def measure(told: argparse.Namespace, rows: Rows) -> None:
         print(draw, datetime.datetime.now().strftime("%H:%M:%S"), flush=True)
 
 
+def learnt(rows: Rows) -> Prior:
+    """The prior that makes the curves of the other questions most likely (empirical Bayes)."""
+    curves = []
+    names = {question.name for question in others()}
+    for row in rows:
+        if row["key"]["question"] in names:
+            result = row["result"]
+            whole = [replace(point, draw=-1) for point in points(result["whole"]) if point.shots >= 20]
+            curves.append((*points(result["held apart"]["20"]), *whole))
+
+    def prior(x: np.ndarray) -> Prior:
+        powers = np.array(Prior.powers)
+        shares = np.exp(-0.5 * ((powers - x[8]) / np.exp(x[9])) ** 2) + 1e-6
+        level, slope = x[:2]
+        level_deviation, slope_deviation, luck, decay, bend, forgets = np.exp(x[2:8])
+        told = (level, level_deviation, slope, slope_deviation, Prior.powers, tuple(shares / shares.sum()))
+        return Prior(*told, luck, decay, bend, forgets)
+
+    def loss(x: np.ndarray) -> float:
+        found = prior(x)
+        hyper = 0.5 * np.sum((x[2:8] - START[2:8]) ** 2) / 4 + 0.5 * ((x[9] - START[9]) / 0.5) ** 2
+        return hyper - sum(Curve(curve, 20, found).log_evidence for curve in curves)
+
+    print(len(curves), "curves of", len(names), "questions")
+    return prior(minimize(loss, START, method="L-BFGS-B", options={"maxiter": 60}).x)
+
+
 def points(found: list) -> list[Point]:
     return [Point(**each) for each in found]
 
@@ -178,7 +210,9 @@ def main() -> None:
     rows = Rows(FOLDER.parent / "learning_curve.jsonl")
     if told.step == "measure":
         measure(told, rows)
-    elif told.step == "table":
+    elif told.step == "prior":
+        print(learnt(rows))
+    else:
         table(rows, Prior())
 
 

@@ -49,8 +49,7 @@ def answer(curve: Curve, how: str) -> Answer:
     measured = mean_of(curve.points, now)
     pool = int(curve.pool)
     ahead = 100 if pool <= 70 else 2 * pool
-    _, low, high = curve.expect(ahead, same_patients=False)
-    middle = curve.expect(ahead, same_patients=False)[0]
+    middle, low, high = curve.expect(ahead, same_patients=False)
     further = curve.gain(ahead, STEP)[0]
     enough = next((n for n in AHEAD if n >= pool and curve.gain(n, STEP)[0] <= WORTH), None)
     said = (

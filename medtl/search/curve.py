@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
@@ -65,6 +66,16 @@ class Prior:
     bend: float = 0.02
     forgets: float = 0.1
 
+    @property
+    def centre(self) -> np.ndarray:
+        """(2,) of level and slope."""
+        return np.array([self.level, self.slope])
+
+    @property
+    def spread(self) -> np.ndarray:
+        """(2, 2) covariance of level and slope."""
+        return np.diag([self.level_deviation**2, self.slope_deviation**2])
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -109,55 +120,76 @@ class Curve:
         low, middle, high = np.quantile(added, [(1 - confidence) / 2, 0.5, (1 + confidence) / 2])
         return float(middle), float(low), float(high)
 
+    @property
+    def log_evidence(self) -> float:
+        """How likely the prior holds the points: the log density of their z."""
+        return float(logsumexp(self._seen.evidence))
+
     def _foreseen(
         self, shots: Sequence[float], measured: float | None, same_patients: bool
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of z at `shots` (T), for each power (P): mean (P, T), covariance (P, T, T), and the power's share (P,).
+        """Of z at `shots` (T), for each power (P): mean (P, T), covariance (P, T, T), and the power's share (P,)."""
+        prior, seen, ahead = self.prior, self._seen, np.asarray(shots, float)
+        error = self._error_at(ahead, seen, measured, same_patients)
+        both = self._luck(ahead, seen.n, np.zeros((len(ahead), len(seen.n)), bool))
+        if same_patients:
+            both = both + _patients(ahead, seen.n, error, seen.error, prior)
+        own = _variance(np.maximum.outer(ahead, ahead), prior) + prior.bend**2 * np.eye(len(ahead))
+        own += _patients(ahead, ahead, error, error, prior)
+        means, covariances = [], []
+        for power, basis, whole in zip(prior.powers, seen.basis, seen.whole, strict=True):
+            there = _basis(ahead, power)
+            shared = there @ prior.spread @ basis.T + both
+            gain = np.linalg.solve(whole, shared.T).T
+            means.append(there @ prior.centre + gain @ (seen.z - basis @ prior.centre))
+            covariances.append(there @ prior.spread @ there.T + own - gain @ shared.T)
+        return np.array(means), np.array(covariances), np.exp(seen.evidence - logsumexp(seen.evidence))
+
+    @cached_property
+    def _seen(self) -> _Seen:
+        """The points as the prior sees them.
 
         Level, slope, and both kinds of luck are Gaussian, so all of it is linear regression once the power is given;
         each power weighs as its evidence says.
         """
         prior, n = self.prior, np.array([point.shots for point in self.points], float)
         z, error = _scaled(self.points)
-        ahead = np.asarray(shots, float)
-        of_error = np.full(len(ahead), 0.0)
-        if same_patients and measured is None:
-            of_error[:] = np.interp(np.log(ahead), *_by_shots(n, error)) if len(n) else 0.0
-        elif measured is not None:
-            middle = ndtr(z.mean() if len(z) else prior.level)
-            of_error[:] = measured / _density(middle)
         draw = np.array([point.draw for point in self.points])
-        seen = self._luck(n, n, draw[:, None] == draw) + prior.bend**2 * np.eye(len(n))
-        seen += _patients(n, n, error, error, prior)
-        both = self._luck(ahead, n, np.zeros((len(ahead), len(n)), bool))
-        if same_patients:
-            both += _patients(ahead, n, of_error, error, prior)
-        own = _variance(np.maximum.outer(ahead, ahead), prior) + prior.bend**2 * np.eye(len(ahead))
-        own += _patients(ahead, ahead, of_error, of_error, prior)
-        spread = np.diag([prior.level_deviation**2, prior.slope_deviation**2])
-        centre = np.array([prior.level, prior.slope])
-        means, covariances, evidence = [], [], np.log(prior.shares)
-        for number, power in enumerate(prior.powers):
-            here, there = _basis(n, power), _basis(ahead, power)
-            whole = here @ spread @ here.T + seen
-            gain = np.linalg.solve(whole, (there @ spread @ here.T + both).T).T
-            off = z - here @ centre
-            means.append(there @ centre + gain @ off)
-            covariances.append(there @ spread @ there.T + own - gain @ (there @ spread @ here.T + both).T)
-            evidence[number] -= 0.5 * (off @ np.linalg.solve(whole, off) + np.linalg.slogdet(whole)[1])
-        return np.array(means), np.array(covariances), np.exp(evidence - logsumexp(evidence))
+        scatter = self._luck(n, n, draw[:, None] == draw) + prior.bend**2 * np.eye(len(n))
+        scatter += _patients(n, n, error, error, prior)
+        basis = [_basis(n, power) for power in prior.powers]
+        whole = [each @ prior.spread @ each.T + scatter for each in basis]
+        evidence = np.log(prior.shares)
+        for number, (each, covariance) in enumerate(zip(basis, whole, strict=True)):
+            off = z - each @ prior.centre
+            evidence[number] -= 0.5 * (off @ np.linalg.solve(covariance, off) + np.linalg.slogdet(covariance)[1])
+        return _Seen(n, z, error, basis, whole, evidence)
+
+    def _error_at(self, ahead: np.ndarray, seen: _Seen, measured: float | None, same_patients: bool) -> np.ndarray:
+        """Standard error (T,) of z by the patients that an AUROC ahead is measured on."""
+        if measured is not None:
+            middle = seen.z.mean() if len(seen.z) else self.prior.level
+            return np.full(len(ahead), measured / _density(ndtr(middle)))
+        if not same_patients or not len(seen.n):
+            return np.zeros(len(ahead))
+        levels = np.unique(seen.n)
+        return np.interp(np.log(ahead), np.log(levels), [seen.error[seen.n == level].mean() for level in levels])
 
     def _luck(self, n: np.ndarray, m: np.ndarray, same_draw: np.ndarray) -> np.ndarray:
         """Covariance of the luck of two draws: they share as many labels as the smaller has, or as the pool lets."""
         larger = np.maximum.outer(n, m)
         return _variance(np.where(same_draw, larger, np.maximum(larger, self.pool)), self.prior)
 
-    def log_evidence(self, n: float, auroc: float, measured: float | None, same_patients: bool) -> float:
-        """How likely the fitted curve holds that a model with `n` labels a class has this AUROC (z's log density)."""
-        mean, variance, share = self._foreseen([n], measured, same_patients)
-        centre, deviation = mean[:, 0], np.sqrt(variance[:, 0, 0])
-        off = (ndtri(np.clip(auroc, 1e-4, 1 - 1e-4)) - centre) / deviation
-        return float(logsumexp(-0.5 * off**2 - np.log(deviation), b=share))
+
+class _Seen(NamedTuple):
+    """Points of z (N,), and for each power what level and slope are multiplied by, and the covariance of z."""
+
+    n: np.ndarray
+    z: np.ndarray
+    error: np.ndarray
+    basis: list[np.ndarray]
+    whole: list[np.ndarray]
+    evidence: np.ndarray
 
 
 def _basis(n: np.ndarray, power: float) -> np.ndarray:
@@ -188,12 +220,6 @@ def _scaled(points: Sequence[Point]) -> tuple[np.ndarray, np.ndarray]:
 def _density(area: Any) -> Any:
     """How fast the AUROC grows with z."""
     return np.exp(-0.5 * ndtri(area) ** 2) / np.sqrt(2 * np.pi)
-
-
-def _by_shots(n: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean error at each number of labels, by log n."""
-    levels = np.unique(n)
-    return np.log(levels), np.array([error[n == level].mean() for level in levels])
 
 
 def _quantile(q: float, mean: np.ndarray, deviation: np.ndarray, share: np.ndarray) -> float:

@@ -32,7 +32,7 @@ def learning_curve(
     train: Path | str | Manifest,
     on: Path | str | Manifest | None = None,
     out: Path | str,
-    strategy: str = "linear-probe",
+    strategy: str | None = None,
     select: str = "random",
     config: Path | str | None = None,
     backbone: str | None = None,
@@ -53,7 +53,7 @@ def learning_curve(
         on: labelled scans of other patients to measure on. Without it, the test split of `train`; where that has fewer
             than 15 labelled patients of each class, cross-validation in all labelled scans.
         out: a folder for the four files.
-        strategy: how a model learns from the labels; see `medtl methods`. One that trains the network takes its
+        strategy: how a model learns from the labels, as in `medtl finetune`. One that trains the network takes its
             minutes for each of about 30 models.
         select: how the scans to label next are chosen: random, typical, core-set, design, entropy, margin or badge.
         config: a YAML file; see configs/.
@@ -81,7 +81,8 @@ def learning_curve(
     from medtl.training.config import load_config
 
     if select not in SELECTIONS:
-        raise InputError(f"select: there is no way {select!r} to choose scans: {nearest(select, SELECTIONS)}")
+        listed = f"there is {', '.join(SELECTIONS)}"
+        raise InputError(f"select: there is no way {select!r} to choose scans: {nearest(select, SELECTIONS, listed)}")
     told = load_config(config, strategy=strategy, backbone=backbone, recipe=recipe, seed=seed, device=device)
     folder = may_replace(out, "curve.json", "a learning curve", force)
     start = Run.load(run) if run is not None else None
@@ -101,7 +102,7 @@ def learning_curve(
         "labels_a_class": found.now,
         "auroc": round(found.auroc, 4),
         "measured": how,
-        "strategy": strategy,
+        "strategy": scans.config.strategy,
         "start": "a Run" if start else scans.config.backbone,
         "select": select,
         "classes": list(scans.cohort.classes),
@@ -198,7 +199,7 @@ def _prepared(train: Any, on: Any, told: Any, start: Run | None) -> _Scans:
 def _learner(scans: _Scans) -> tuple[Learner, np.ndarray, np.ndarray]:
     """How the strategy learns from rows, and the starting model's logits and features of all scans.
 
-    Where the network stays as it is, it is looked at once.
+    Where the network stays as it is, it sees each scan once, and a head takes a second.
     """
     import tempfile
 
@@ -206,34 +207,30 @@ def _learner(scans: _Scans) -> tuple[Learner, np.ndarray, np.ndarray]:
 
     from medtl.finetuning import STRATEGIES
     from medtl.finetuning.heads import Few
+    from medtl.models import create_backbone
+    from medtl.models.layers import layered
     from medtl.runs.predict import outputs
-    from medtl.training.adaptation import new_classifier
     from medtl.training.batch_statistics import for_site
-    from medtl.training.few_labels import finetune_classifier
+    from medtl.training.few_labels import finetune_classifier, from_backbone
     from medtl.verbs import _training as shared
 
     told, cohort, start = scans.config, scans.cohort, scans.start
     fabric = shared.fabric_for(told)
-    n_classes = len(cohort.classes)
-    classifier = (
-        shared.classifier_of(start) if start else new_classifier(told, n_classes, cohort.recipe.channels, told.seed)
-    )
+    channels = cohort.recipe.channels
+    classifier = shared.classifier_of(start) if start else from_backbone(told, len(cohort.classes), channels)
     everyone = cohort.select(scans.everyone)
     before = for_site(classifier, everyone, classifier.fixed, fabric.device)
-    logits, features = (each.astype(float) for each in outputs(before, cohort, "Looking at scans"))
     strategy, patient = STRATEGIES[told.strategy], np.asarray(cohort.patient)
+    if strategy.layered:
+        layered(before, create_backbone(told.backbone, told.weights, channels=channels) if start else None)
+    logits, features = (each.astype(float) for each in outputs(before, cohort, "Looking at scans"))
+    views = getattr(before.backbone, "views", ())
 
     def learn(rows: np.ndarray) -> np.ndarray:
         if strategy.reads and (not strategy.trains or len(rows) < strategy.least):
-            few = Few(
-                logits[rows],
-                features[rows],
-                cohort.label[rows],
-                patient[rows],
-                logits[scans.everyone],
-                features[scans.everyone],
-            )
-            return strategy.head(few)(logits, features)
+            some = (each[rows] for each in (logits, features, cohort.label, patient))
+            seen = *some, logits[scans.everyone], features[scans.everyone]
+            return strategy.head(Few(*seen, views=views))(logits, features)
         with tempfile.TemporaryDirectory() as place:
             tuned = finetune_classifier(
                 classifier, cohort.select(rows), everyone, told, fabric=fabric, folder=Path(place)

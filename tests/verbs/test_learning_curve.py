@@ -23,6 +23,13 @@ _spec.loader.exec_module(two_sites)
 quiet_on_one_thread = two_sites.quiet_on_one_thread
 
 
+@pytest.fixture(scope="module", autouse=True)
+def two_draws():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("medtl.verbs.learning_curve.DRAWS", 2)
+        yield
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
     """A site whose test split has 16 patients a class, and whose train split has labels for half its patients."""
