@@ -92,7 +92,26 @@ def test_the_run_knows_whose_labels_it_has_seen(tuned: Run, place: Path) -> None
 def test_every_strategy(place: Path, tmp_path: Path, strategy: str) -> None:
     run = start(place, tmp_path / "run", strategy=strategy)
     assert run.facts["strategy"] == strategy
+    p = run.predict(Manifest.load(place / "there.csv")).p_yes
+    assert np.ptp(p) > 0 and p.between(0, 1).all()
     assert [path.name for path in tmp_path.iterdir()] == ["run"] and not (run.path / "checkpoints").exists()
+
+
+def test_from_a_run_that_was_never_adapted_and_from_one_that_was_tuned(place: Path, tmp_path: Path) -> None:
+    """The cache of the first goes along where the network is trained, and where another head is put upon it."""
+    told = {"method": "source-only", "config": place / "config.yaml"}
+    source = adapt([place / "here.csv"], place / "there.csv", tmp_path / "source", **told)
+    cached = start(place, tmp_path / "cached", run=source, strategy="tip-adapter")
+    for strategy, heads in (("mme", 1), ("cosine", 2)):
+        run = start(place, tmp_path / strategy, run=cached, strategy=strategy)
+        assert len(run.classifier().few_shot) == heads
+        assert (run.predict(Manifest.load(place / "there.csv")).status == "ok").all()
+
+
+def test_a_strategy_that_leaves_the_network_alone_says_so(place: Path, trained: Run, tmp_path: Path) -> None:
+    run = start(place, tmp_path / "run", strategy="lp-ft")
+    said = "With fewer than 50 labelled scans, lp-ft leaves the network as it is."
+    assert said in run.decision["sentence"] and "leaves the network" not in trained.decision["sentence"]
 
 
 def test_the_log_of_what_trains(trained: Run, tuned: Run) -> None:
