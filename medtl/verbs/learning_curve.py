@@ -228,9 +228,16 @@ def _learner(scans: _Scans) -> tuple[Learner, np.ndarray, np.ndarray]:
 
     def learn(rows: np.ndarray) -> np.ndarray:
         if strategy.reads and (not strategy.trains or len(rows) < strategy.least):
-            some = (each[rows] for each in (logits, features, cohort.label, patient))
-            seen = *some, logits[scans.everyone], features[scans.everyone]
-            return strategy.head(Few(*seen, views=views))(logits, features)
+            few = Few(
+                logits[rows],
+                features[rows],
+                cohort.label[rows],
+                patient[rows],
+                logits[scans.everyone],
+                features[scans.everyone],
+                views=views,
+            )
+            return strategy.head(few)(logits, features)
         with tempfile.TemporaryDirectory() as place:
             tuned = finetune_classifier(
                 classifier, cohort.select(rows), everyone, told, fabric=fabric, folder=Path(place)
