@@ -172,7 +172,8 @@ def fit_trust(
         ood = fit_familiarity(train_features)
     if ood is not None and features is not None and len(np.asarray(features)):
         ood = ood.cut_at(features)
-    here = None if features is None or not len(np.asarray(features)) else np.asarray(features, float)[known]
+    each = features is not None and len(np.asarray(features)) == len(label)  # not where unlabelled ones stand beside
+    here = np.asarray(features, float)[known] if each else None
     logits, label, names = logits[known], label[known], names[known]
     calibrator = calibrator or CALIBRATORS[method](logits, label, task)
     probabilities = calibrator(logits, task)

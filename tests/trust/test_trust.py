@@ -148,3 +148,11 @@ def test_a_state_from_before_there_were_other_maps_is_read():
     )
     with pytest.raises(InputError, match="damaged"):
         Trust.from_dict({"calibrator": {"kind": "from tomorrow"}})
+
+
+def test_unlabelled_scans_may_stand_beside_to_set_what_is_familiar():
+    rng = np.random.default_rng(0)
+    label = np.arange(40) % 2
+    logits = np.stack([-label, label], axis=1) + rng.normal(size=(40, 2))
+    trust = fit_trust(logits, label, None, rng.normal(size=(60, 4)), rng.normal(size=(50, 4)), "binary")
+    assert trust.sets is not None and trust.ood is not None
