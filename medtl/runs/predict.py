@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import nn
 from medtl.errors import InputError
 from medtl.progress import track
 from medtl.runs.rows import Remark, of_members, prediction_rows, prepared, remarks_of
+from medtl.runs.uncertainty import Asked, refuse_what_cannot_be, uncertainty_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,15 +52,24 @@ def outputs(classifier: nn.Module, cohort: Cohort, progress: str = "") -> tuple[
     return np.concatenate(logits), np.concatenate(features)
 
 
-def predict(run: Run, manifest: Manifest, which: str) -> pd.DataFrame:
-    """Predictions of one model of a Run; see `Run.predict`."""
+def predict(
+    run: Run, manifest: Manifest, which: str, uncertainty: str | None = None, members: Sequence[Run] = ()
+) -> pd.DataFrame:
+    """Predictions of one model of a Run; see `Run.predict`.
+
+    With `uncertainty`, a name in `medtl.runs.uncertainty.UNCERTAINTIES`, a last column says how much each answer wavers
+    (nats), nan where there is none; `members` are the other Runs of an ensemble.
+    """
     from medtl.data import Cohort
 
+    if uncertainty:
+        refuse_what_cannot_be(uncertainty, run, members)
     rows = list(manifest)
     trust, usable = run.trust(which), [row for row in rows if row.status == "ok"]
     given: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     failed: dict[str, str] = {}
     said: dict[str, Remark] = {}
+    wavers: dict[str, float] = {}
     try:
         cohort = Cohort(manifest.usable.without_labels(), run.recipe, unit=run.unit) if usable else None
     except InputError:  # a cohort of nothing is refused; predictions.csv has a row for each scan even then
@@ -72,7 +82,11 @@ def predict(run: Run, manifest: Manifest, which: str) -> pd.DataFrame:
             given = of_members(cohort.members, zip(logits, features, strict=True))
             failed = cohort.failed
             said = remarks_of(run.trained_on, cohort)
-    return prediction_rows(rows, run.classes, trust, given, failed, said)
+            if uncertainty:
+                found = uncertainty_of(uncertainty, Asked(run, which, cohort, logits, features, members))
+                wavers = of_members(cohort.members, found.spread.tolist())
+    frame = prediction_rows(rows, run.classes, trust, given, failed, said)
+    return frame.assign(uncertainty=frame["scan_id"].map(wavers).astype(float)) if uncertainty else frame
 
 
 def batches(bag_sizes: Iterable[int], instances: int = INSTANCES) -> Iterator[list[int]]:

@@ -20,6 +20,8 @@ def predict(
     run_or_export: Path | str | Run | Export,
     scans: Sequence[Path | str | Manifest],
     out: Path | str | None = None,
+    uncertainty: str | None = None,
+    members: Sequence[Path | str | Run] = (),
     force: bool = False,
 ) -> pd.DataFrame:
     """Classify scans with a Run or an exported model, and say of each how sure the answer is.
@@ -28,25 +30,32 @@ def predict(
         run_or_export: the folder that `medtl adapt` or `medtl export` wrote, or its .onnx file.
         scans: folders, files or manifests.
         out: predictions.csv, one row a scan; one that cannot be read has its row too, with the reason.
+        uncertainty: a last column, how much each answer wavers (0: not at all): views, dropout, laplace, or ensemble
+            (docs/uncertainty.md). Of a Run, not of an export.
+        members: the other Runs of an ensemble, trained as this one from other seeds.
         force: replace `out` where it exists.
 
     Returns:
-        The table: scan_id, patient, p_<class> ..., prediction, prediction_set, in_distribution, refer, status, reason.
-        A scan that is not in distribution says why in its reason.
+        The table: scan_id, patient, p_<class> ..., prediction, prediction_set, in_distribution, refer, status, reason,
+        and uncertainty where it was asked for. A scan that is not in distribution says why in its reason.
 
     Raises:
-        InputError: it is neither a Run nor an export, there are no scans, or `out` exists.
+        InputError: it is neither a Run nor an export, there are no scans, `out` exists, or the uncertainty is unknown
+            or takes what is not there.
     """
     from medtl import progress
+    from medtl.errors import InputError
     from medtl.files import refuse_existing
     from medtl.runs.rows import outside_sentence, write_predictions
     from medtl.verbs._cohorts import manifest_of
 
     if out is not None:
         refuse_existing(out, force)
+    if members and uncertainty != "ensemble":
+        raise InputError("members are those of an ensemble: give --uncertainty ensemble with --members")
     model = _model(run_or_export)
     manifest = manifest_of(scans)
-    frame = model.predict(manifest)
+    frame = model.predict(manifest) if uncertainty is None else _wavering(model, manifest, uncertainty, members)
     if (decision := model.facts.get("decision") or {}).get("warn"):
         progress.warn(decision.get("sentence", ""))
     if unlike := outside_sentence(frame):
@@ -57,6 +66,26 @@ def predict(
         write_predictions(frame, out)
     progress.say(_summary(frame) + ("" if out is None else f" -> {out}"))
     return frame
+
+
+def _wavering(
+    model: Run | Export, manifest: Manifest, uncertainty: str, members: Sequence[Path | str | Run]
+) -> pd.DataFrame:
+    """The table with the column `uncertainty`.
+
+    Raises:
+        InputError: the model is an export, or what `uncertainty_of` refuses.
+    """
+    from medtl.errors import InputError
+    from medtl.exports.runtime import Export
+
+    if isinstance(model, Export):
+        raise InputError(f"{model.path} is an export and has no uncertainty: give the Run that it was made from")
+    from medtl.runs.layout import MODEL
+    from medtl.runs.predict import predict as predict_run
+    from medtl.runs.run import Run
+
+    return predict_run(model, manifest, MODEL, uncertainty, [Run.load(member) for member in members or ()])
 
 
 def _shown(frame: pd.DataFrame, manifest: Manifest) -> list[dict[str, str]]:

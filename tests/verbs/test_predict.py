@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import medtl
+from medtl.cli import main
 from medtl.errors import InputError
 from medtl.intensity.fingerprint import Fingerprint, Print
 from medtl.runs.run import Run
@@ -131,3 +132,32 @@ def test_how_many_scans_are_not_in_distribution_is_said_in_one_line(
     assert "6 of 6 scans are not in distribution: the first, " in said[0] and "40 rows, trained on 400" in said[0]
     predict(small.run(tmp_path / "older"), [scans])
     assert "outside what" not in capsys.readouterr().err
+
+
+def test_uncertainty_is_a_last_column_that_changes_nothing_else(run: Run, scans: Manifest, tmp_path: Path) -> None:
+    plain = predict(run, [scans])
+    told = predict(run.path, [scans], out=tmp_path / "predictions.csv", uncertainty="views")
+    assert list(told.columns) == [*plain.columns, "uncertainty"]
+    pd.testing.assert_frame_equal(told[plain.columns], plain)
+    assert (told["uncertainty"][:6] >= 0).all()
+    assert told["uncertainty"][6:].isna().all()
+    last = [line.rsplit(",", 1)[1] for line in (tmp_path / "predictions.csv").read_text().splitlines()]
+    assert last[0] == "uncertainty"
+    assert all(last[1:7])
+    assert last[7:] == ["", ""]
+
+
+def test_uncertainty_in_the_shell_and_what_it_refuses(
+    run: Run, exported: Path, scans: Manifest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scans.save(tmp_path / "manifest.csv")
+    for words, refusal in (
+        (["--uncertainty", "ensemble", "--members", str(run.path), str(run.path)], ""),
+        (["--uncertainty", "ensemble"], "--members RUN RUN"),
+        (["--uncertainty", "guess"], "choose one of ensemble, dropout, views, laplace"),
+        (["--members", str(run.path)], "--uncertainty ensemble"),
+    ):
+        assert main(["predict", str(run.path), str(tmp_path / "manifest.csv"), *words]) == (2 if refusal else 0)
+        assert refusal in capsys.readouterr().err
+    assert main(["predict", str(exported), str(tmp_path / "manifest.csv"), "--uncertainty", "views"]) == 2
+    assert "is an export and has no uncertainty" in capsys.readouterr().err
