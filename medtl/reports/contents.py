@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -178,6 +177,8 @@ class SaliencyScore:
         hits: share of scans whose map has its maximum on the mask, with hits_ci at 95 %.
         mass_inside: mean share of the map's mass on the mask.
         chance: mean share of the picture that the mask covers: what a map that knows nothing hits.
+        centre: share of scans whose middle lies on the mask: what a map that always points there hits, since who
+            takes a picture puts the lesion there.
     """
 
     model: str
@@ -187,6 +188,7 @@ class SaliencyScore:
     hits_ci: Interval
     mass_inside: float
     chance: float
+    centre: float
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,38 @@ class ModelResult:
     confusion: tuple[ConfusionTable, ...] = ()
     calibration: Mapping[str, Any] = field(default_factory=dict)
     doubt: Doubt | None = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """Where the handed-over model comes from: what its Run says of it.
+
+    Attributes:
+        method: "dann" ..., "" where unknown.
+        strategy: of fine-tuning, "" where there was none.
+        harmonise: what evened the sites out.
+        backbone: timm's name.
+        seed: of the training.
+        medtl: the version that trained it.
+        created: the day, "" where unknown.
+        sites: role -> names: "source", "target".
+        n_patients: whose labels any model of the Run has seen.
+        n_scans: whose pixels it has seen, with labels or without; None where an older medtl made the Run.
+        modalities, manufacturers: of these scans, where their files say.
+    """
+
+    method: str = ""
+    strategy: str = ""
+    harmonise: tuple[str, ...] = ()
+    backbone: str = ""
+    seed: int | None = None
+    medtl: str = ""
+    created: str = ""
+    sites: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    n_patients: int | None = None
+    n_scans: int | None = None
+    modalities: tuple[str, ...] = ()
+    manufacturers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -301,8 +335,8 @@ class ReportData:
         subgroups: of the handed-over model, one a column that the user asked for.
         comparison: paired, of the others against the handed-over model, or, where several Runs are compared, of each
             against the first.
-        masks: scan_id -> file of the lesion mask, from the manifest's column `lesion_mask`; never to be shown.
-        saliency_scores: where there are masks.
+        saliency_scores: where the manifest has a column `lesion_mask`.
+        training: of the handed-over model; None where Runs are compared.
         compares_runs: whether it is of `medtl compare`: no model is then "handed over", the verdict is about the first,
             and the others are compared with it.
     """
@@ -328,8 +362,8 @@ class ReportData:
     unit: Unit = "series"
     subgroups: tuple[SubgroupTable, ...] = ()
     comparison: tuple[PairedDifference, ...] = ()
-    masks: Mapping[str, Path] = field(default_factory=dict)
     saliency_scores: tuple[SaliencyScore, ...] = ()
+    training: Training | None = None
     compares_runs: bool = False
 
     @property

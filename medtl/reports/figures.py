@@ -226,7 +226,8 @@ def _said_and_seen(axes: Axes, model: ModelResult, data: ReportData, colour: str
     after = reliability_curve(data.label, model.probabilities)
     axes.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls=(0, (2, 3)))
     axes.plot(before.predicted, before.observed, "s-", color=MUTED, lw=1, ms=4, mfc="white", label="before calibration")
-    axes.vlines(after.predicted, after.low, after.high, color=colour, lw=1.4, alpha=0.45)
+    axes.fill_between(after.predicted, after.low, after.high, color=colour, alpha=0.14, lw=0)
+    axes.vlines(after.predicted, after.low, after.high, color=colour, lw=1.2, alpha=0.35)
     axes.plot(after.predicted, after.observed, "o-", color=colour, lw=2, ms=5.5, label="after calibration")
 
 

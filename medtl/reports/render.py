@@ -11,12 +11,32 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from medtl.reports import examples, figures
+from medtl.reports import decisions, examples, figures, tables
 from medtl.reports.contents import ModelResult, ReportData
 from medtl.reports.drawing import picture_uri, svg
 from medtl.reports.palette import VERDICTS, model_colours
+from medtl.reports.papers import papers
 
 A_PATH = re.compile(r"(?<![\w.:/<])(?:~|[A-Za-z]:)?[/\\](?:[\w.+@ -]+[/\\])*[\w.+@-]+(?:[/\\])?")
+
+
+#: What `calibration` holds, and what a reader calls it.
+CALIBRATION_NAMES = (
+    ("Calibration error (ECE), bins of one width", "ece"),
+    ("the same, less what a perfect model shows", "ece_excess"),
+    ("Calibration error, bins of one size", "ece_equal_mass"),
+    ("the same, less what a perfect model shows", "ece_equal_mass_excess"),
+    ("Class by class", "classwise_ece"),
+    ("Largest gap (Kolmogorov-Smirnov)", "ks"),
+    ("Brier score", "brier"),
+    ("of it, miscalibration", "reliability"),
+    ("of it, gained by telling apart (taken off)", "resolution"),
+    ("of it, what cannot be known from the share alone", "uncertainty"),
+    ("of it, within the bins", "within"),
+    ("Log loss (NLL)", "nll"),
+    ("Sharpness: how much the probabilities vary", "sharpness"),
+)
+TOLD = (tables.in_a_thousand, tables.rule_of, tables.told_apart, tables.p_value, tables.shaded)
 
 
 def render(data: ReportData) -> str:
@@ -28,7 +48,8 @@ def render(data: ReportData) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page.filters.update(num=number, percent=percent, tidy=tidy, excess=excess, interval=interval)
+    page.filters.update(num=number, percent=percent, tidy=tidy, excess=excess, interval=interval, signed=signed)
+    page.filters.update({each.__name__: each for each in TOLD}, known=lambda bounds: np.isfinite(bounds).all())
     main = data.handed_over
     return page.get_template("report.html.j2").render(
         data=data,
@@ -37,7 +58,9 @@ def render(data: ReportData) -> str:
         colours=model_colours([m.name for m in data.models]),
         site_names=list(dict.fromkeys(str(s) for s in data.site)),
         shares=_shares(data),
-        confusion=_confusion(data),
+        points=tables.operating_tables(data),
+        calibration_names=CALIBRATION_NAMES,
+        documents=papers(data),
         figures=_figures(data),
         examples=[_example(e) for e in data.examples],
         signals=_signals(data.decision.get("signals", {})),
@@ -57,6 +80,13 @@ def number(value: float | None, digits: int = 2) -> Markup:
 def interval(bounds: Sequence[float] | None, digits: int = 2) -> Markup:
     """As `number`, from one to the other."""
     return Markup(" to ").join(number(bound, digits) for bound in bounds) if bounds else Markup("–")
+
+
+def signed(value: float | None, digits: int = 3) -> Markup:
+    """As `number`, with its sign: a difference."""
+    if value is None or not np.isfinite(value):
+        return Markup("–")
+    return Markup(f'<data value="{float(value)!r}">{f"{value:+.{digits}f}".replace("-", "−")}</data>')
 
 
 def excess(value: float | None, digits: int = 2) -> Markup:
@@ -83,17 +113,6 @@ def _shares(data: ReportData) -> list[tuple[str, int]]:
     return [(name, int((data.label == k).sum())) for k, name in enumerate(data.classes)]
 
 
-def _confusion(data: ReportData) -> list[list[int]] | None:
-    """Rows: what it is; columns: what the handed-over model says. None for several labels a scan."""
-    if data.label.ndim == 2:
-        return None
-    k = len(data.classes)
-    answer = answers(data.handed_over)
-    table = np.zeros((k, k), dtype=int)
-    np.add.at(table, (data.label, answer), 1)
-    return table.tolist()
-
-
 def answers(model: ModelResult) -> np.ndarray:
     """(N,) class numbers: at the threshold where there are two classes and there is one, else the top class."""
     threshold = model.metrics.get("threshold")
@@ -110,6 +129,13 @@ def _figures(data: ReportData) -> dict[str, Any]:
             (m.name, Markup(svg(figures.reliability(m, data), f"rel{i}", f"Reliability of {m.name}")))
             for i, m in enumerate(data.models)
         ],
+        "benefit": [
+            (curve.of, Markup(svg(decisions.benefit(data, i), f"benefit{i}", f"Net benefit of acting on {curve.of}")))
+            for i, curve in enumerate(data.handed_over.benefit)
+        ],
+        "referral": None
+        if data.handed_over.doubt is None
+        else Markup(svg(decisions.referral(data), "referral", "Errors left by share of scans kept")),
     }
     if data.projection is not None:
         for when in ("before", "after"):

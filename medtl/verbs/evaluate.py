@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from medtl.data import Cohort
     from medtl.reports.comparison import Labelled
-    from medtl.reports.contents import Example, ModelResult, Projection, ReportData
+    from medtl.reports.contents import Example, ModelResult, Projection, ReportData, Training
     from medtl.runs.run import Run
     from medtl.scans import Manifest
 
@@ -22,12 +22,12 @@ def evaluate(
     by: Sequence[str] = (),
     force: bool = False,
 ) -> dict[str, Any]:
-    """Measure a Run on labelled scans: metrics.json, predictions.csv and report.html.
+    """Measure a Run on labelled scans: metrics.json, predictions.csv, report.html, a model card and a checklist.
 
     Args:
         run: the folder that `medtl adapt` or `medtl finetune` wrote.
         on: a manifest or folder with labels. Where it has a test split, that alone is used.
-        out: a folder for the three files.
+        out: a folder for the five files.
         prevalence: how common the disease is where you will use it, such as 0.05: PPV and NPV are given for there too.
             Of more than two classes, such as mass=0.05 nodule=0.02.
         by: columns of the manifest, such as sex age scanner site: the numbers for each group in them.
@@ -75,8 +75,8 @@ def evaluate_models(
 
     Returns:
         What metrics.json holds: the numbers of `handed_over`; `uncalibrated`; `models`, the same for each of the
-        others; `comparison`, of each of them with it; `sites`, `subgroups`; `verdict`; `unit`, of which `n_scans` is
-        the number.
+        others; `comparison`, of each of them with it; `sites`, `subgroups`; `saliency`, where the manifest has a
+        column `lesion_mask`; `verdict`; `unit`, of which `n_scans` is the number.
 
     Raises:
         InputError: as `evaluate`, or some of the models are of series and others of studies.
@@ -90,6 +90,7 @@ def evaluate_models(
     from medtl.runs.rows import outside_sentence
     from medtl.verbs._cohorts import manifest_of
     from medtl.verbs._measuring import lesion_masks, measure
+    from medtl.verbs._saliency import score_saliency
 
     out = may_replace(out, "metrics.json", "an evaluation", force)
     main_name = handed_over or list(models)[-1]
@@ -111,6 +112,8 @@ def evaluate_models(
     predictions = seen.predictions(main_run, main_which, outputs[main_name])
     if unlike := outside_sentence(predictions):
         notes.append(f"{unlike}.")
+    looked, left_out = score_saliency(models, results, seen, masks)
+    notes += [left_out] if left_out else []
     data = ReportData(
         title=title or title_of(scans),
         verdict=found.kind,
@@ -135,7 +138,8 @@ def evaluate_models(
             subgroup_table(column, cohort.manifest.frame[column].tolist(), main, scans) for column in columns
         ),
         comparison=compare_pairs([(other, main) for other in results if other is not main], scans),
-        masks={scan_id: masks[scan_id] for scan_id in cohort.scan_id if scan_id in masks},
+        saliency_scores=looked,
+        training=_training(main_run),
     )
     metrics = _metrics(data, main, found)
     write_report(out, data, metrics, predictions)
@@ -228,6 +232,28 @@ def _provenance(run: Run, chosen: Manifest) -> dict[str, Any]:
     return {**about, **(run.facts.get("provenance") or {}), "evaluated_on": chosen.digest()}
 
 
+def _training(run: Run) -> Training:
+    """What the Run says of where its models come from."""
+    from medtl.reports.contents import Training
+
+    facts, seen = run.facts, run.trained_on
+    sites = {role: names if isinstance(names, list) else [names] for role, names in (facts.get("sites") or {}).items()}
+    return Training(
+        method=str(facts.get("method") or ""),
+        strategy=str(facts.get("strategy") or ""),
+        harmonise=tuple(facts.get("harmonise") or ()),
+        backbone=str(facts.get("backbone") or ""),
+        seed=facts.get("seed"),
+        medtl=str(facts.get("medtl") or ""),
+        created=str(facts.get("created") or "")[:10],
+        sites={role: tuple(str(name) for name in names if name) for role, names in sites.items()},
+        n_patients=len(facts.get("patients") or ()) or None,
+        n_scans=None if seen is None else seen.scans,
+        modalities=() if seen is None else seen.modalities,
+        manufacturers=() if seen is None else seen.manufacturers,
+    )
+
+
 def _examples(run: Run, which: str, result: ModelResult, scans: Labelled, cohort: Cohort) -> tuple[Example, ...]:
     """Three scans that are right and sure, three that are wrong or in doubt, each with what the model looked at."""
     import numpy as np
@@ -299,10 +325,11 @@ def _metrics(data: ReportData, main: ModelResult, found: Any) -> dict[str, Any]:
 def write_report(
     out: Path, data: ReportData, metrics: dict[str, Any], predictions: Any = None, name: str = "report.html"
 ) -> None:
-    """The folder, whole or not there: the report, metrics.json, and predictions.csv where there is one."""
+    """The folder, whole or not there: the report, metrics.json, predictions.csv where there is one, and its papers."""
     import shutil
 
     from medtl.files import atomic_write
+    from medtl.reports.papers import as_markdown, papers
     from medtl.reports.render import render
     from medtl.runs.layout import write_json
     from medtl.runs.rows import write_predictions
@@ -312,6 +339,8 @@ def write_report(
         if predictions is not None:
             write_predictions(predictions, part / "predictions.csv")
         (part / name).write_text(render(data), encoding="utf-8")
+        for paper in papers(data):
+            (part / f"{paper.name}.md").write_text(as_markdown(paper, data), encoding="utf-8")
         write_json(part / "metrics.json", metrics)
         if out.is_dir():
             shutil.rmtree(out)
