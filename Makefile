@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# a process a core, of one thread each; four are enough, and each needs a gigabyte or two
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal
 
 .PHONY: demo test test-slow test-all lint format lock clean
 
@@ -10,12 +12,13 @@ demo: $(READY)
 	$(BIN)/medtl demo
 
 test: lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
-test-all: test test-slow
+test-all: lint
+	$(PYTEST)
 
 lint: $(READY)
 	$(BIN)/ruff check

@@ -106,9 +106,9 @@ def test_bootstrap_equals_the_slow_way_patient_by_patient():
 def test_bootstrap_agrees_with_delong_and_is_fast():
     label = RNG.integers(0, 2, 500)
     score = label + RNG.normal(size=500)
-    start = time.perf_counter()
+    start = time.process_time()
     draws = bootstrap_auroc(label, score, np.arange(500) // 2, 1000)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert np.std(draws) == pytest.approx(delong(label, score, np.arange(500) // 2).standard_error, rel=0.15)
 
 

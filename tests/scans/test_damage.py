@@ -63,7 +63,7 @@ def outcome(content: bytes, suffix: str, folder: Path) -> str:
     """What indexing and reading say: "read", or the reason; other exceptions are not caught."""
     file = folder / f"damaged{suffix}"
     file.write_bytes(content)
-    began = time.monotonic()
+    began = time.process_time()
     with suppress(ScanError):
         read_header(file)
     try:
@@ -71,7 +71,7 @@ def outcome(content: bytes, suffix: str, folder: Path) -> str:
         said = "read"
     except ScanError as error:
         said = str(error)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
     return said
 
 
@@ -99,14 +99,14 @@ def test_damaged_volumes_pictures_and_archives_give_a_scan_or_one_sentence(
     ((suffix, whole),) = _sound(kind)
     file = tmp_path_factory.mktemp("damaged") / f"file{suffix}"  # a name of its own: what is kept goes by it
     file.write_bytes(fuzz_reading.damaged(whole, Random(seed)))
-    began = time.monotonic()
+    began = time.process_time()
     try:
         fuzz_reading._read(file)
     except ScanError as error:
         assert 10 < len(str(error)) < 200 and "\n" not in str(error) and "Traceback" not in str(error)
     for _ in _rows_of(file):
         pass
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
     file.unlink()
 
 
