@@ -36,7 +36,7 @@ def _sources(data: ReportData) -> str:
     made = data.training
     trained = ""
     if made is not None and any(made.sites.values()):
-        trained = f"Trained on {'; '.join(f'{r} {listed(n)}' for r, n in made.sites.items() if n)}. "
+        trained = f"Trained on {listed([f'{listed(n)} ({r})' for r, n in made.sites.items() if n])}. "
     return f"{trained}Evaluated on {listed(_sites(data)) or 'one site'}."
 
 
@@ -167,7 +167,8 @@ def _limits(data: ReportData) -> str:
 
 def _balance(data: ReportData) -> str:
     balance = data.config.get("balance")
-    return f"`balance` is {balance} in the configuration." if balance is not None else ""
+    names = [balance] if isinstance(balance, str) else list(balance or ())
+    return f"Batches are drawn evenly by {listed(names)} (`balance` in the configuration)." if names else ""
 
 
 def _sites(data: ReportData) -> list[str]:

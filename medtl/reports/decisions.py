@@ -34,8 +34,7 @@ def benefit(data: ReportData, number: int) -> Figure:
             threshold, value, color=colours[model.name], lw=2.2 if model is data.handed_over else 1.4, label=model.name
         )
         highest = max(highest, float(np.nanmax(value)))
-    axes.annotate("act on none", (SHOWN_TO, 0), (0, -3), textcoords="offset points", color=MUTED, fontsize=8.5,
-                  ha="right", va="top")  # fmt: skip
+    axes.annotate("act on none", (0.01, 0), (0, -3), textcoords="offset points", color=MUTED, fontsize=8.5, va="top")
     _legend(axes)
     axes.set(xlim=(0, SHOWN_TO), ylim=(-0.15 * highest, 1.12 * highest))
     axes.set(xlabel=f"One acts from this probability of {main.of} on", ylabel=f"Net benefit per 100 {data.counted}")

@@ -165,8 +165,8 @@ def point_sentence(row: OperatingRow) -> str:
     said = f"sensitivity {number_of(row.sensitivity, bounds)}, specificity {number_of(row.specificity, other)}"
     said += f", PPV {number_of(row.ppv)}, NPV {number_of(row.npv)}"
     if row.prevalence == row.prevalence:
-        said += f" at the {percent_of(row.prevalence)} of {row.of} here"
+        said += f" where {percent_of(row.prevalence)} are {row.of}, as here"
     if row.named is not None:
         share, ppv, npv = row.named
-        said += f"; at {100 * share:g} % of {row.of} PPV {number_of(ppv)}, NPV {number_of(npv)}"
+        said += f"; where {100 * share:g} % are, PPV {number_of(ppv)}, NPV {number_of(npv)}"
     return said[:1].upper() + said[1:]
