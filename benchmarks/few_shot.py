@@ -187,9 +187,11 @@ def _layers(start: str) -> Layered:
     return Layered(own, None if start == "imagenet" else beside)
 
 
-def train(pairs: list[Pair], rows: Rows, strategies: list[str], shots: list[int], starts: list[str]) -> None:
+def train(
+    pairs: list[Pair], rows: Rows, strategies: list[str], shots: list[int], starts: list[str], seeds: list[int]
+) -> None:
     """Strategies that train the network."""
-    for seed in SEEDS:
+    for seed in seeds:
         for pair in pairs:
             cohorts = pair.cohorts()
             for start in starts:
@@ -266,6 +268,7 @@ def main() -> None:
     parser.add_argument("--strategies", default="full")
     parser.add_argument("--shots", default=",".join(map(str, SHOTS)))
     parser.add_argument("--start", default="source-only")
+    parser.add_argument("--seeds", default=",".join(map(str, SEEDS)))
     told = parser.parse_args()
     torch.set_flush_denormal(True)
     rows = Rows(RESULTS.parent / "few_shot.jsonl")
@@ -273,7 +276,8 @@ def main() -> None:
     if told.step == "heads":
         heads(chosen, rows)
     elif told.step == "train":
-        train(chosen, rows, told.strategies.split(","), [int(k) for k in told.shots.split(",")], told.start.split(","))
+        shots, seeds = ([int(k) for k in each.split(",")] for each in (told.shots, told.seeds))
+        train(chosen, rows, told.strategies.split(","), shots, told.start.split(","), seeds)
     else:
         table(rows)
 
