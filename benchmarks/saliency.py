@@ -34,7 +34,7 @@ from medtl.verbs._saliency import masks_on_input
 
 PAIR = PAIRS[0]
 MODELS = ("source-only", "dann")
-SETTINGS = {"steps": STEPS, "smooth": SMOOTH, "patch": PATCH}
+SETTINGS = {"steps": STEPS, "from": "black, white", "smooth": SMOOTH, "patch": PATCH}
 
 
 def in_turn(label: np.ndarray) -> list[int]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medtl.reports.contents import PairedDifference, SaliencyScore, SubgroupRow, SubgroupTable
 from medtl.reports.render import answers, excess, number, render, tidy
 
 _spec = importlib.util.spec_from_file_location("report", Path(__file__).parent / "report.py")
@@ -124,6 +125,49 @@ def test_the_words_are_there(html: str) -> None:
 @pytest.mark.parametrize("kind", ["better than chance", "not", "cannot tell yet"])
 def test_each_verdict_has_its_look(data: object, kind: str) -> None:
     parsed(render(replace(data, verdict=kind)))
+
+
+def test_thresholds_groups_pairs_and_maps_are_shown(data: object) -> None:
+    row = replace(data.handed_over.operating[0], named=(0.05, 0.31, 0.99))
+    models = tuple(replace(m, operating=(row, *m.operating[1:])) if m.handed_over else m for m in data.models)
+    group = SubgroupRow("f", 30, 20, 3, 0.8, (0.6, 0.9), 0.8, float("nan"), True)
+    pairs = tuple(
+        PairedDifference(name, "adapted", -0.12, (-0.2, -0.04), 0.002, p, 0.03, (0.01, 0.05))
+        for name, p in (("source-only", 0.004), ("fine-tuned", 0.3))
+    )
+    score = SaliencyScore("adapted", "occlusion", 40, 0.4, (0.3, 0.5), 0.3, 0.08, 0.35)
+    html = render(
+        replace(
+            data,
+            models=models,
+            subgroups=(SubgroupTable("sex", (group,), "1 group is not shown."),),
+            comparison=pairs,
+            saliency_scores=(score,),
+        )
+    )
+    page = parsed(html)
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", html))
+    assert {"use", "acting", "groups", "pairs", "saliency", "documents"} <= set(page.ids)
+    for words in (
+        "Of 1,000 scans, 50 of them malignant (the prevalence that was named)",
+        "0.31 / 0.99",
+        f"set on {data.handed_over.operating[1].n_labels} labelled scans here",
+        "too few to judge",
+        "1 group is not shown.",
+        "corrected for 2",
+        "−0.120",
+        "0.004",
+        "cannot tell",
+    ):
+        assert words in text, words
+    assert html.count('class="bad">worse<') == 1
+
+
+def test_compared_runs_say_whose_verdict_it_is_and_hand_nothing_over(data: object) -> None:
+    models = tuple(replace(m, handed_over=False) for m in data.models)
+    text = render(replace(data, models=models, compares_runs=True))
+    assert "source-only: Better than chance here" in text and ">handed over<" not in text
+    assert 'id="documents"' not in text
 
 
 def test_the_same_data_give_the_same_page(data: object, html: str) -> None:

@@ -118,19 +118,37 @@ def test_all_methods_at_once_look_at_the_same_slice_and_leave_the_classifier_alo
 
 def test_integrated_gradients_add_up_to_what_the_picture_adds(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = {}
-    monkeypatch.setattr(
-        "medtl.reports.saliency._for_the_answer", lambda given, _: seen.update(sum=given.sum()) or given[0, 0].numpy()
-    )
+
+    def keep(given: torch.Tensor, _: float) -> np.ndarray:
+        seen["sum"] = float(given.sum())
+        return given[0, 0].detach().numpy()
+
+    monkeypatch.setattr("medtl.reports.saliency._for_the_answer", keep)
     classifier = model(Brightest())
     pixels = np.random.default_rng(0).uniform(-1, 1, (2, 1, 32, 32)).astype(np.float32)
     chosen = saliency(classifier, pixels, 0, "integrated gradients").instance
-    black = pixels.copy()
-    black[chosen] = -1
+
+    def answer(value: float | None) -> float:
+        changed = pixels.copy()
+        if value is not None:
+            changed[chosen] = value
+        with torch.no_grad():
+            return float(classifier(torch.from_numpy(changed), torch.zeros(2, dtype=torch.long), 1).logits[0, 0])
+
+    added = answer(None) - (answer(-1) + answer(1)) / 2
+    assert seen["sum"] == pytest.approx(added, abs=0.02 * abs(answer(1) - answer(-1)))
+
+
+def test_a_dark_lesion_is_seen_by_integrated_gradients() -> None:
+    class Darkest(Brightest):
+        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+            return super().forward(-pixels)
+
+    classifier = model(Darkest())
+    pixels = np.full((1, 1, 32, 32), 0.2, np.float32)
+    pixels[0, 0, 8:16, 16:24] = -1.0
     with torch.no_grad():
-        logits = [
-            classifier(torch.from_numpy(each), torch.zeros(2, dtype=torch.long), 1).logits[0, 0]
-            for each in (pixels, black)
-        ]
-    assert float(seen["sum"]) == pytest.approx(
-        float(logits[0] - logits[1]), abs=0.05 * abs(float(logits[0] - logits[1])) + 1e-3
-    )
+        logits = [classifier(torch.from_numpy(each)).logits for each in (pixels, np.full_like(pixels, 0.2))]
+    where = saliency(classifier, pixels, int((logits[0] - logits[1]).argmax()), "integrated gradients").where
+    row, column = np.unravel_index(where.argmax(), where.shape)
+    assert 6 <= row <= 17 and 14 <= column <= 25
