@@ -99,7 +99,7 @@ def test_sets_within_classes_weighted_for_other_scans_and_the_doubtful(
     classes = calibrate(whole, scans, out=tmp_path / "A", sets="class", coverage=0.8).trust().sets
     assert classes.kind == "class" and classes.patients == (7, 7)
     there = small.manifest(tmp_path / "there", scans=12)
-    run = calibrate(whole, scans, out=tmp_path / "B", sets="weighted", unlabelled=there, refer=0.25)
+    run = calibrate(whole, scans, "temperature", tmp_path / "B", unlabelled=there, sets="weighted", refer=0.25)
     trust = Run.load(run.path).trust()
     assert trust.sets.kind == "weighted" and len(trust.sets.weights) == 14 and trust.refer_share == 0.25
     predicted = run.predict(there)
