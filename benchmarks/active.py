@@ -107,7 +107,6 @@ def main() -> None:
     parser.add_argument("--networks", default="imagenet")
     parser.add_argument("--others", action="store_true")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--head", default="probe", help="a name for the head as it is now: other rows than before")
     told = parser.parse_args()
     rows = Rows(FOLDER.parent / "active.jsonl")
     if told.step == "table":
@@ -117,7 +116,7 @@ def main() -> None:
     for seed in range(told.seeds):
         for question, network, scans, pool, apart in every:
             for name in SELECTIONS:
-                key = {"question": question, "network": network, "select": name, "seed": seed, "head": told.head}
+                key = {"question": question, "network": network, "select": name, "seed": seed}
                 rows.row(key, lambda told=(scans, pool, apart, name, seed): asked(*told))
         print(seed, datetime.datetime.now().strftime("%H:%M:%S"), flush=True)
 

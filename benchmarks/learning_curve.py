@@ -30,15 +30,16 @@ from medtl.search.curve import Curve, Point, Prior
 from medtl.search.learning_curve import Learner, chain, cross_validated, first, measured
 
 STRATEGY = "layers"
-#: Where the search for the prior begins: level, slope; logs of the deviations of both, luck, decay, bend, forgets; mean
-#: power and the log of its deviation.
-START = np.array([0.75, 0.16, *np.log([0.45, 0.08, 0.12, 0.5, 0.02, 0.1]), -0.3, np.log(0.3)])
+#: Where the search for the prior begins, and what it is held to as by one curve: level, slope, mean power; logs of the
+#: deviations of level and slope, of luck, decay, bend and forgets, of the deviations of power and of log scale.
+START = np.array([0.8, 0.2, -0.1, *np.log([0.45, 0.08, 0.15, 0.35, 0.04, 0.15, 0.2, 0.5])])
 TO_LEARN = (10, 20, 50, 100)
-#: Labels a class that are drawn from the first 20, or 10, three times; and the same in folds.
-WITHIN = {20: (2, 5, 10), 10: (2, 5)}
+#: Labels a class that are drawn from the first 20, or 10, five times, as the verb does; and the same in folds.
+WITHIN = {20: (1, 2, 5, 10), 10: (1, 2, 5)}
+DRAWS_WITHIN = 5
 IN_FOLDS = {20: (5, 16), 10: (3, 8)}
-DRAWS = 20
-DRAWS_OF_OTHERS = 2
+DRAWS = 10
+DRAWS_OF_OTHERS = 3
 
 
 def learner(scans: Frozen, everyone: np.ndarray) -> Learner:
@@ -85,7 +86,8 @@ def curve(scans: Frozen, draw: int, with_folds: bool) -> dict:
         found["whole"] += _points(learn, scans, rows, apart, [level], 1)
     for pool in (10, 20):
         rows = first(order, pool)
-        found["held apart"][pool] = _points(learn, scans, rows, apart, WITHIN[pool], 3)
+        if pool == 20 or with_folds:
+            found["held apart"][pool] = _points(learn, scans, rows, apart, WITHIN[pool], DRAWS_WITHIN)
         if with_folds:
             folded = cross_validated(learn, scans.label, scans.patient, rows, IN_FOLDS[pool], 1, draw)
             found["folds"][pool] = [asdict(point) for point in folded]
@@ -119,7 +121,7 @@ def measure(told: argparse.Namespace, rows: Rows) -> None:
     for draw in range(max(draws for _, _, _, draws, _ in every)):
         for question, name, scans, draws, folds in every:
             if draw < draws:
-                key = {"question": question, "network": name, "draw": draw, "strategy": STRATEGY, "head": told.head}
+                key = {"question": question, "network": name, "draw": draw, "strategy": STRATEGY}
                 rows.row(key, lambda scans=scans, draw=draw, folds=folds: curve(scans, draw, folds))
         print(draw, datetime.datetime.now().strftime("%H:%M:%S"), flush=True)
 
@@ -135,20 +137,28 @@ def learnt(rows: Rows) -> Prior:
             curves.append((*points(result["held apart"]["20"]), *whole))
 
     def prior(x: np.ndarray) -> Prior:
-        powers = np.array(Prior.powers)
-        shares = np.exp(-0.5 * ((powers - x[8]) / np.exp(x[9])) ** 2) + 1e-6
-        level, slope = x[:2]
-        level_deviation, slope_deviation, luck, decay, bend, forgets = np.exp(x[2:8])
-        told = (level, level_deviation, slope, slope_deviation, Prior.powers, tuple(shares / shares.sum()))
-        return Prior(*told, luck, decay, bend, forgets)
+        level_deviation, slope_deviation, luck, decay, bend, forgets, power_deviation, scale_deviation = np.exp(x[3:])
+        shares = np.exp(-0.5 * ((np.array(Prior.powers) - x[2]) / power_deviation) ** 2) + 1e-4
+        scale_shares = np.exp(-0.5 * (np.log(Prior.scales) / scale_deviation) ** 2) + 1e-4
+        return Prior(
+            level=x[0],
+            level_deviation=level_deviation,
+            slope=x[1],
+            slope_deviation=slope_deviation,
+            shares=tuple(shares / shares.sum()),
+            luck=luck,
+            decay=decay,
+            bend=bend,
+            scale_shares=tuple(scale_shares / scale_shares.sum()),
+            forgets=forgets,
+        )
 
     def loss(x: np.ndarray) -> float:
-        found = prior(x)
-        hyper = 0.5 * np.sum((x[2:8] - START[2:8]) ** 2) / 4 + 0.5 * ((x[9] - START[9]) / 0.5) ** 2
-        return hyper - sum(Curve(curve, 20, found).log_evidence for curve in curves)
+        held = 0.5 * np.sum((x[3:9] - START[3:9]) ** 2) + 2 * np.sum((x[9:] - START[9:]) ** 2)
+        return held - sum(Curve(curve, 20, prior(x)).log_evidence for curve in curves)
 
     print(len(curves), "curves of", len(names), "questions")
-    return prior(minimize(loss, START, method="L-BFGS-B", options={"maxiter": 60}).x)
+    return prior(minimize(loss, START, method="L-BFGS-B", options={"maxiter": 40}).x)
 
 
 def points(found: list) -> list[Point]:
@@ -205,7 +215,6 @@ def main() -> None:
     parser.add_argument("step", choices=["measure", "prior", "table"])
     parser.add_argument("--networks", default="imagenet")
     parser.add_argument("--others", action="store_true")
-    parser.add_argument("--head", default="probe", help="a name for the head as it is now: other rows than before")
     told = parser.parse_args()
     rows = Rows(FOLDER.parent / "learning_curve.jsonl")
     if told.step == "measure":

@@ -51,20 +51,23 @@ class Prior:
         luck: standard deviation of z by the draw of 20 labels a class; that of n falls as n**-decay.
         decay: see there.
         bend: standard deviation of what no smooth curve explains.
+        scales, scale_shares: how many times as large luck and bend may be for a question, and how likely each is.
         forgets: how the luck of the patients that models are measured on parts as they have more labels: its
             correlation is exp(-forgets * |log(n / m)|).
     """
 
-    level: float = 0.75
-    level_deviation: float = 0.45
-    slope: float = 0.16
-    slope_deviation: float = 0.08
-    powers: tuple[float, ...] = (-0.8, -0.6, -0.4, -0.2, 0.0)
-    shares: tuple[float, ...] = (0.2, 0.2, 0.2, 0.2, 0.2)
-    luck: float = 0.12
-    decay: float = 0.5
-    bend: float = 0.02
-    forgets: float = 0.1
+    level: float = 0.91
+    level_deviation: float = 0.50
+    slope: float = 0.216
+    slope_deviation: float = 0.074
+    powers: tuple[float, ...] = (-0.6, -0.4, -0.2, 0.0)
+    shares: tuple[float, ...] = (0.001, 0.016, 0.145, 0.838)
+    luck: float = 0.21
+    decay: float = 0.26
+    bend: float = 0.063
+    scales: tuple[float, ...] = (0.35, 0.5, 0.7, 1.0, 1.4, 2.0)
+    scale_shares: tuple[float, ...] = (0.05, 0.2, 0.25, 0.25, 0.2, 0.05)
+    forgets: float = 0.20
 
     @property
     def centre(self) -> np.ndarray:
@@ -75,6 +78,13 @@ class Prior:
     def spread(self) -> np.ndarray:
         """(2, 2) covariance of level and slope."""
         return np.diag([self.level_deviation**2, self.slope_deviation**2])
+
+    @property
+    def kinds(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Power, scale and log share (P,) of every pair of them."""
+        power, scale = np.meshgrid(self.powers, self.scales, indexing="ij")
+        share = np.add.outer(np.log(self.shares), np.log(self.scale_shares))
+        return power.ravel(), scale.ravel(), share.ravel()
 
 
 @dataclass(frozen=True)
@@ -128,48 +138,45 @@ class Curve:
     def _foreseen(
         self, shots: Sequence[float], measured: float | None, same_patients: bool
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of z at `shots` (T), for each power (P): mean (P, T), covariance (P, T, T), and the power's share (P,)."""
+        """Of z at `shots` (T), for each kind (P): mean (P, T), covariance (P, T, T), and the kind's share (P,)."""
         prior, seen, ahead = self.prior, self._seen, np.asarray(shots, float)
+        power, scale, _ = prior.kinds
         error = self._error_at(ahead, seen, measured, same_patients)
-        both = self._luck(ahead, seen.n, np.zeros((len(ahead), len(seen.n)), bool))
+        there = _basis(ahead, power)
+        both = there @ prior.spread @ seen.basis.swapaxes(1, 2)
+        both += _each(scale) * self._luck(ahead, seen.n, np.zeros((len(ahead), len(seen.n)), bool))
         if same_patients:
-            both = both + _patients(ahead, seen.n, error, seen.error, prior)
-        own = _variance(np.maximum.outer(ahead, ahead), prior) + prior.bend**2 * np.eye(len(ahead))
-        own += _patients(ahead, ahead, error, error, prior)
-        means, covariances = [], []
-        for power, basis, whole in zip(prior.powers, seen.basis, seen.whole, strict=True):
-            there = _basis(ahead, power)
-            shared = there @ prior.spread @ basis.T + both
-            gain = np.linalg.solve(whole, shared.T).T
-            means.append(there @ prior.centre + gain @ (seen.z - basis @ prior.centre))
-            covariances.append(there @ prior.spread @ there.T + own - gain @ shared.T)
-        return np.array(means), np.array(covariances), np.exp(seen.evidence - logsumexp(seen.evidence))
+            both += _patients(ahead, seen.n, error, seen.error, prior)
+        own = there @ prior.spread @ there.swapaxes(1, 2) + _patients(ahead, ahead, error, error, prior)
+        own += _each(scale) * (_variance(np.maximum.outer(ahead, ahead), prior) + prior.bend**2 * np.eye(len(ahead)))
+        gain = np.linalg.solve(seen.whole, both.swapaxes(1, 2)).swapaxes(1, 2)
+        mean = there @ prior.centre + np.einsum("ptn,pn->pt", gain, seen.off)
+        return mean, own - gain @ both.swapaxes(1, 2), np.exp(seen.evidence - logsumexp(seen.evidence))
 
     @cached_property
     def _seen(self) -> _Seen:
         """The points as the prior sees them.
 
-        Level, slope, and both kinds of luck are Gaussian, so all of it is linear regression once the power is given;
-        each power weighs as its evidence says.
+        Level, slope, and both kinds of luck are Gaussian, so all of it is linear regression once the power and the
+        scale are given; each pair of them weighs as its evidence says.
         """
         prior, n = self.prior, np.array([point.shots for point in self.points], float)
+        power, scale, share = prior.kinds
         z, error = _scaled(self.points)
         draw = np.array([point.draw for point in self.points])
-        scatter = self._luck(n, n, draw[:, None] == draw) + prior.bend**2 * np.eye(len(n))
-        scatter += _patients(n, n, error, error, prior)
-        basis = [_basis(n, power) for power in prior.powers]
-        whole = [each @ prior.spread @ each.T + scatter for each in basis]
-        evidence = np.log(prior.shares)
-        for number, (each, covariance) in enumerate(zip(basis, whole, strict=True)):
-            off = z - each @ prior.centre
-            evidence[number] -= 0.5 * (off @ np.linalg.solve(covariance, off) + np.linalg.slogdet(covariance)[1])
-        return _Seen(n, z, error, basis, whole, evidence)
+        basis = _basis(n, power)
+        whole = basis @ prior.spread @ basis.swapaxes(1, 2) + _patients(n, n, error, error, prior)
+        whole += _each(scale) * (self._luck(n, n, draw[:, None] == draw) + prior.bend**2 * np.eye(len(n)))
+        off = z - basis @ prior.centre
+        misfit = np.einsum("pn,pn->p", off, np.linalg.solve(whole, off[..., None])[..., 0])
+        return _Seen(n, z, error, basis, whole, off, share - 0.5 * (misfit + np.linalg.slogdet(whole)[1]))
 
     def _error_at(self, ahead: np.ndarray, seen: _Seen, measured: float | None, same_patients: bool) -> np.ndarray:
         """Standard error (T,) of z by the patients that an AUROC ahead is measured on."""
         if measured is not None:
-            middle = seen.z.mean() if len(seen.z) else self.prior.level
-            return np.full(len(ahead), measured / _density(ndtr(middle)))
+            last = seen.n.max() if len(seen.n) else AT
+            middle = seen.z[seen.n == last].mean() if len(seen.n) else self.prior.level
+            return measured / _density(ndtr(middle + self.prior.slope * np.log(ahead / last)))
         if not same_patients or not len(seen.n):
             return np.zeros(len(ahead))
         levels = np.unique(seen.n)
@@ -182,20 +189,29 @@ class Curve:
 
 
 class _Seen(NamedTuple):
-    """Points of z (N,), and for each power what level and slope are multiplied by, and the covariance of z."""
+    """N points as each of P kinds of curve has them."""
 
-    n: np.ndarray
-    z: np.ndarray
-    error: np.ndarray
-    basis: list[np.ndarray]
-    whole: list[np.ndarray]
-    evidence: np.ndarray
+    n: np.ndarray  # (N,) labels a class
+    z: np.ndarray  # (N,)
+    error: np.ndarray  # (N,) of z, by the patients that it was measured on
+    basis: np.ndarray  # (P, N, 2) what level and slope are multiplied by
+    whole: np.ndarray  # (P, N, N) covariance of z
+    off: np.ndarray  # (P, N) z less what is expected
+    evidence: np.ndarray  # (P,) log density of the points
 
 
-def _basis(n: np.ndarray, power: float) -> np.ndarray:
-    """(N, 2): what level and slope are multiplied by."""
+def _basis(n: np.ndarray, power: np.ndarray) -> np.ndarray:
+    """(P, N, 2): what level and slope are multiplied by."""
     ratio = np.log(n / AT)
-    return np.stack([np.ones_like(ratio), ratio if power == 0 else np.expm1(power * ratio) / power], axis=1)
+    straight = power == 0
+    curved = np.expm1(np.outer(power, ratio)) / np.where(straight, 1.0, power)[:, None]
+    grown = np.where(straight[:, None], ratio, curved)
+    return np.stack([np.ones_like(grown), grown], axis=2)
+
+
+def _each(scale: np.ndarray) -> np.ndarray:
+    """(P, 1, 1) what a variance is multiplied by."""
+    return scale[:, None, None] ** 2
 
 
 def _variance(n: np.ndarray, prior: Prior) -> np.ndarray:

@@ -20,7 +20,14 @@ def points_on(level: float, slope: float, power: float, error: float = 0.001) ->
 
 
 #: Of one curve's own points nothing scatters: what is left is the curve.
-SMOOTH = Prior(luck=1e-3, bend=1e-3, powers=(-0.6, -0.4, -0.2, 0.0), shares=(0.25,) * 4)
+SMOOTH = Prior(
+    luck=1e-3, bend=1e-3, powers=(-0.6, -0.4, -0.2, 0.0), shares=(0.25,) * 4, scales=(1.0,), scale_shares=(1.0,)
+)
+
+#: Questions neither hopeless nor solved, and the luck of independent labels, which falls with the root of their number.
+USUAL = Prior(level=0.7, level_deviation=0.25, luck=0.12, decay=0.5)
+#: All questions scatter alike.
+PLAIN = Prior(scales=(1.0,), scale_shares=(1.0,))
 
 
 @pytest.mark.parametrize("power", [-0.4, 0.0])
@@ -34,8 +41,8 @@ def test_a_known_curve_is_found_again(slope: float, power: float) -> None:
 
 
 def test_without_a_point_it_is_the_prior() -> None:
-    middle, low, high = Curve((), 20).expect(20, same_patients=False)
-    prior = Prior()
+    middle, low, high = Curve((), 20, PLAIN).expect(20, same_patients=False)
+    prior = Curve((), 20, PLAIN).prior
     spread = np.sqrt(prior.level_deviation**2 + prior.luck**2 + prior.bend**2)
     assert middle == pytest.approx(ndtr(prior.level), abs=1e-6)
     assert (low, high) == pytest.approx(tuple(ndtr(prior.level + ndtri([0.05, 0.95]) * spread)), abs=1e-6)
@@ -43,8 +50,8 @@ def test_without_a_point_it_is_the_prior() -> None:
 
 def test_more_points_narrow_the_interval_and_farther_ahead_it_is_wider() -> None:
     rng = np.random.default_rng(0)
-    points, _ = simulated(Prior(), rng, 20)
-    few, many = Curve(points[:2], 20), Curve(points, 20)
+    points, _ = simulated(USUAL, rng, 20)
+    few, many = Curve(points[:2], 20, USUAL), Curve(points, 20, USUAL)
 
     def width(curve: Curve, shots: float) -> float:
         _, low, high = curve.expect(shots, same_patients=False)
@@ -55,8 +62,8 @@ def test_more_points_narrow_the_interval_and_farther_ahead_it_is_wider() -> None
 
 
 def test_what_more_labels_add_agrees_with_what_is_expected() -> None:
-    points, _ = simulated(Prior(), np.random.default_rng(1), 20)
-    curve = Curve(points, 20)
+    points, _ = simulated(USUAL, np.random.default_rng(1), 20)
+    curve = Curve(points, 20, USUAL)
     added, low, high = curve.gain(100, 50)
     ahead = curve.expect(150, same_patients=False)[0] - curve.expect(100, same_patients=False)[0]
     assert low < added < high and added == pytest.approx(ahead, abs=0.01)
@@ -66,7 +73,7 @@ def test_what_more_labels_add_agrees_with_what_is_expected() -> None:
 def test_the_interval_holds_as_often_as_it_says(same_patients: bool) -> None:
     """Curves drawn as the prior says they run, measured with the errors that it knows of."""
     rng = np.random.default_rng(2)
-    prior, held, errors = Prior(), [], []
+    prior, held, errors = USUAL, [], []
     for _ in range(300):
         points, truth = simulated(prior, rng, 20, same_patients)
         told = {} if same_patients else {"measured": 0.035, "same_patients": False}
@@ -84,7 +91,8 @@ def simulated(
     level = rng.normal(prior.level, prior.level_deviation)
     slope = rng.normal(prior.slope, prior.slope_deviation)
     power = rng.choice(prior.powers, p=prior.shares)
-    luck = rng.normal(size=100) * prior.luck * np.sqrt(20)  # of each label; a model has the mean of its own (decay 1/2)
+    scale = rng.choice(prior.scales, p=prior.scale_shares)
+    luck = rng.normal(size=100) * scale * prior.luck * np.sqrt(20)  # of each label; a model has the mean of its own
     wanted = [(n, d) for n in LEVELS for d in range(3 if n < pool else 1)] + [(100, 0)]
     n = np.array([each[0] for each in wanted])
     apart = np.abs(np.log(n)[:, None] - np.log(n))
@@ -94,7 +102,7 @@ def simulated(
     for (shots, draw), of_patients in zip(wanted, patients, strict=True):
         bend = np.log(shots / 20) if power == 0 else ((shots / 20) ** power - 1) / power
         own = luck[orders[draw][:shots]] if shots <= pool else luck
-        z = level + slope * bend + own.mean() + rng.normal(0, prior.bend)
+        z = level + slope * bend + own.mean() + rng.normal(0, scale * prior.bend)
         if shots == 100 and not same_patients:
             of_patients = rng.normal()
         error = 0.035 / (np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi))
