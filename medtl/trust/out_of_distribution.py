@@ -1,4 +1,4 @@
-"""Whether a scan resembles what the model knows: Mahalanobis distance in feature space, small enough for JSON."""
+"""Whether a scan resembles what the model knows: where its features point, and how long they are; small in JSON."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ _MOST = 2000  # scans that the axes are fitted on
 class Familiarity:
     """What training features look like.
 
-    Lee et al., NeurIPS 2018, arXiv:1807.03888, without classes (a new site's scans belong to the known classes), on
-    the first principal axes; and the distance from the plane of those axes, where unfamiliar pictures often stand out
-    (Wang et al., ViM, CVPR 2022, arXiv:2203.10807). Each is standardised, and the larger one counts.
-
-    With ImageNet features (EfficientNet-Lite0) of 250 Brazilian breast ultrasounds, cut on 80 others: familiar are 99 %
-    of 70 more, 42 % of 100 Egyptian ones, and no chest radiograph and no blood cell of 60 each. 32 axes do not tell
-    more.
+    Features are brought to length one first: after training, the length says how sure a network is rather than what
+    it sees, and hides what is strange (Mueller and Hein, ICML 2025, arXiv:2505.18032). Of where they point, the
+    Mahalanobis distance on the first principal axes (Lee et al., NeurIPS 2018, arXiv:1807.03888; without classes, since
+    a new site's scans belong to the known ones) and the distance from the plane of those axes, where unfamiliar
+    pictures stand out (Wang et al., ViM, CVPR 2022, arXiv:2203.10807); and the logarithm of the length, which is
+    unusual in pictures of other kinds, too. Each is standardised; together they are the root of the sum of squares.
+    What that tells apart, and what else was tried: docs/uncertainty.md.
 
     Attributes:
         mean: (F,) float32.
@@ -32,6 +32,8 @@ class Familiarity:
         within: mean and standard deviation of the Mahalanobis distance in the plane.
         beside: mean and standard deviation of the distance from the plane.
         cut: a scan further than this is unfamiliar.
+        length: mean and standard deviation of the logarithm of the features' length; None in states that an older
+            medtl wrote: features are then taken as they are, and the larger of the two distances counts.
     """
 
     mean: np.ndarray
@@ -40,13 +42,19 @@ class Familiarity:
     within: tuple[float, float]
     beside: tuple[float, float]
     cut: float
+    length: tuple[float, float] | None = None
 
     def distance(self, features: ArrayLike) -> np.ndarray:
-        """(N,) from features (N, F): standard deviations away from what is usual, about 0 to 3 for known scans."""
-        within, beside = _distances(np.asarray(features, float) - self.mean, self.axes, self.scale)
+        """(N,) from features (N, F): standard deviations away from what is usual, about 0 to 4 for known scans."""
+        given = np.asarray(features, float)
+        pointing, length = (given, None) if self.length is None else _pointing(given)
+        within, beside = _distances(pointing - self.mean, self.axes, self.scale)
         further = (within - self.within[0]) / self.within[1]
         aside = np.abs(beside - self.beside[0]) / self.beside[1]  # a blank picture lies too close to the plane
-        return np.maximum(further, aside)
+        if length is None or self.length is None:
+            return np.maximum(further, aside)
+        longer = (length - self.length[0]) / self.length[1]
+        return np.sqrt(np.maximum(further, 0) ** 2 + aside**2 + longer**2)
 
     def cut_at(self, features: ArrayLike, share: float = 0.99) -> Familiarity:
         """The same with the cut such that `share` of these scans (at least) are familiar."""
@@ -64,6 +72,7 @@ class Familiarity:
             "within": list(self.within),
             "beside": list(self.beside),
             "cut": None if np.isinf(self.cut) else self.cut,
+            "length": None if self.length is None else list(self.length),
         }
 
     @classmethod
@@ -76,9 +85,12 @@ class Familiarity:
         if state.get("kind") != "mahalanobis":
             raise ValueError(f"out-of-distribution state of kind {state.get('kind')!r} is not known to this medtl")
         cut = np.inf if state["cut"] is None else float(state["cut"])
-        within, beside = ((float(state[name][0]), float(state[name][1])) for name in ("within", "beside"))
+        usual = [state["within"], state["beside"], state.get("length")]
+        within, beside, length = ((float(pair[0]), float(pair[1])) if pair else None for pair in usual)
+        if within is None or beside is None:
+            raise ValueError("out-of-distribution state without `within` or `beside`")
         axes = _array(state["axes"]).reshape(state["shape"])
-        return cls(_array(state["mean"]), axes, _array(state["scale"]), within, beside, cut)
+        return cls(_array(state["mean"]), axes, _array(state["scale"]), within, beside, cut, length)
 
 
 def looked_at(n: int, seed: int = 0) -> np.ndarray:
@@ -102,16 +114,25 @@ def fit_familiarity(train_features: ArrayLike, dimensions: int = DIMENSIONS, see
     """
     features = np.asarray(train_features, float)
     features = features[looked_at(len(features), seed)]
-    mean = features.mean(axis=0)
-    _, size, axes = np.linalg.svd(features - mean, full_matrices=False)
+    pointing, length = _pointing(features)
+    mean = pointing.mean(axis=0)
+    _, size, axes = np.linalg.svd(pointing - mean, full_matrices=False)
     kept = max(1, min(dimensions, len(features) // 4, int((size > 1e-6 * max(size[0], 1e-12)).sum())))
     scale = np.maximum(size[:kept] / np.sqrt(max(len(features) - 1, 1)), 1e-12)
     mean, scale = mean.astype(np.float32), scale.astype(np.float32)
     axes = (axes[:kept] / scale[:, None]).astype(np.float32)
-    within, beside = _distances(features - mean, axes, scale)
+    within, beside = _distances(pointing - mean, axes, scale)
     least = 1e-3 * float(scale[0])
-    found = Familiarity(mean, axes, scale, _usual(within, 1e-3), _usual(beside, max(least, 1e-12)), np.inf)
+    found = Familiarity(
+        mean, axes, scale, _usual(within, 1e-3), _usual(beside, max(least, 1e-12)), np.inf, _usual(length, 1e-2)
+    )
     return found.cut_at(features)
+
+
+def _pointing(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Features (N, F) of length one, and the logarithm of the length that they had (N,)."""
+    length = np.maximum(np.linalg.norm(features, axis=1), 1e-12)
+    return features / length[:, None], np.log(length)
 
 
 def _distances(centred: np.ndarray, axes: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

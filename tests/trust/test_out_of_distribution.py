@@ -36,6 +36,43 @@ def test_it_survives_json_exactly_and_stays_small():
         Familiarity.from_dict({"kind": "knn"})
 
 
+def test_how_long_the_features_are_does_not_hide_where_they_point():
+    # A trained network's features grow with its sureness: in their own scale, everything short lies near the middle.
+    def scaled(features):
+        return features * RNG.uniform(0.2, 5, size=(len(features), 1))
+
+    familiar = fit_familiarity(scaled(known(400))).cut_at(scaled(known(300)))
+    assert np.mean(familiar.distance(scaled(known(500))) <= familiar.cut) > 0.96
+    strange = known(100) + 4 * RNG.normal(size=(100, 300))
+    assert np.mean(familiar.distance(0.5 * strange) > familiar.cut) > 0.95
+
+
+def test_features_that_point_as_usual_and_are_far_too_long_are_strange():
+    familiar = fit_familiarity(known(400)).cut_at(known(300))
+    assert np.mean(familiar.distance(4 * known(100)) > familiar.cut) > 0.95
+
+
+def test_by_hand_it_is_the_root_of_three_squares():
+    # Two axes of four; what points along the third lies beside the plane by sin 30 degrees.
+    axes = np.eye(4, dtype=np.float32)[:2] / np.float32(0.5)
+    familiar = Familiarity(
+        np.zeros(4, np.float32), axes, np.full(2, 0.5, np.float32), (1.0, 0.5), (0.25, 0.125), 3.0, (1.0, 0.5)
+    )
+    scan = np.exp(2.0) * np.array([[np.cos(np.pi / 6), 0, 0.5, 0]])
+    within = (np.cos(np.pi / 6) / 0.5 - 1) / 0.5
+    assert familiar.distance(scan)[0] == pytest.approx(np.sqrt(within**2 + 2**2 + 2**2), rel=1e-6)
+
+
+def test_a_state_that_an_older_medtl_wrote_says_what_it_said():
+    axes = np.eye(4, dtype=np.float32)[:2] / np.float32(2)
+    state = Familiarity(np.ones(4, np.float32), axes, np.full(2, 2, np.float32), (1.0, 0.5), (2.0, 0.25), 3.0).to_dict()
+    del state["length"]
+    older = Familiarity.from_dict(json.loads(json.dumps(state)))
+    # (3, 4) / 2 in the plane: 2.5 of 1 +- 0.5 is 3; beside it (0, 1), of 2 +- 0.25: 4 away. The larger counts.
+    assert older.distance([[4.0, 5.0, 1.0, 2.0]])[0] == pytest.approx(4)
+    assert older.distance([[4.0, 5.0, 1.0, 3.0]])[0] == pytest.approx(3)
+
+
 @pytest.mark.parametrize("n", [2, 3, 12])
 def test_a_handful_of_scans_and_constant_features_do_not_crash(n):
     features = RNG.normal(size=(n, 30))
