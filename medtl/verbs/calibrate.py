@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from medtl.data import Cohort
     from medtl.runs.run import Run
     from medtl.scans import Manifest
-    from medtl.trust import Trust
+    from medtl.trust import Map, Trust
+
+    Said = dict[str, tuple[np.ndarray, np.ndarray]]  # of each model: logits (N, K), features (N, F)
 
 
 def calibrate(
     run: str | Path | Run,
     on: str | Path | Manifest,
-    method: str = "temperature",
+    method: str = "auto",
     out: str | Path | None = None,
     unlabelled: str | Path | Manifest | None = None,
     sets: Literal["marginal", "class", "weighted"] = "marginal",
@@ -34,7 +38,10 @@ def calibrate(
     Args:
         run: The Run to calibrate.
         on: Labelled scans, a manifest or a folder. 50 of each class are enough; fewer promise less.
-        method: How: temperature (one number), or platt (also follows another prevalence; for 50 scans or more).
+        method: For the site of the labelled scans: temperature (one number), platt (also follows another prevalence;
+            for 50 scans or more), vector, matrix, beta, isotonic, histogram or temperatures. For the site of
+            --unlabelled: witness, cpcs, transcal, head-to-tail, label-shift, bbse or atc. Auto is temperature, with
+            --unlabelled witness. docs/calibration.md compares them.
         out: Write a calibrated copy here. Without it the Run itself is changed, which takes --force.
         unlabelled: Scans of the site that the Run is for, a manifest or a folder; labels in it are not looked at.
         sets: Whose truth a prediction set holds as often as asked for: that of all scans (marginal), of each class
@@ -59,12 +66,11 @@ def calibrate(
     from medtl.progress import say, track
     from medtl.runs.layout import pseudonyms
     from medtl.runs.run import Run, change_run
-    from medtl.trust import CALIBRATORS, fit_trust
+    from medtl.trust import fit_trust
     from medtl.trust.conformal import COVERAGE
     from medtl.verbs._cohorts import manifest_of
 
-    if method not in CALIBRATORS:
-        raise InputError(f"there is no calibrator {method!r}: choose one of {', '.join(CALIBRATORS)}")
+    method = _method_wanted(method, unlabelled)
     _sets_wanted(sets, coverage, refer, unlabelled)
     run = Run.load(run)
     if out is None and not force:
@@ -78,10 +84,12 @@ def calibrate(
     if unlabelled is not None:
         there = Cohort(manifest_of(unlabelled).usable.without_labels(), run.recipe, unit=run.unit)
     sites = [cohort.site_names[i] for i in cohort.site]
+    _enough_unlabelled(method, there)
+    at_home = {name: run.outputs(cohort, name) for name in track(run.names, "Calibrating models")}
+    at_target = {name: run.outputs(there, name) for name in run.names} if there is not None else {}
     trust = {}
-    for name in track(run.names, "Calibrating models"):
-        logits, features = run.outputs(cohort, name)
-        unseen = run.outputs(there, name) if there is not None else None
+    for name, (logits, features) in at_home.items():
+        unseen = at_target.get(name)
         before = run.trust(name)
         familiar = before.ood if before else None
         trust[name] = fit_trust(
@@ -94,6 +102,7 @@ def calibrate(
             method,
             sites,
             ood=familiar,
+            calibrator=_for_target(method, name, at_home, at_target, cohort.label, run.task),
             sets=sets,
             coverage=coverage or COVERAGE,
             unlabelled_features=unseen[1] if unseen is not None else None,
@@ -117,6 +126,49 @@ def calibrate(
         + (f", threshold {fitted.threshold:.2f} ({fitted.threshold_rule})" if fitted.threshold is not None else "")
     )
     return changed
+
+
+def _method_wanted(method: str, unlabelled: object) -> str:
+    """The calibrator's name; "auto" is what did best in benchmarks/calibration.py."""
+    from medtl.errors import InputError
+    from medtl.trust import CALIBRATORS
+    from medtl.trust.shift import UNLABELLED
+
+    if method == "auto":
+        return "temperature" if unlabelled is None else "witness"
+    if method not in CALIBRATORS and method not in UNLABELLED:
+        raise InputError(
+            f"there is no calibrator {method!r}: choose one of {', '.join(CALIBRATORS)}; or, with --unlabelled, of "
+            f"{', '.join(UNLABELLED)}"
+        )
+    if method in UNLABELLED and unlabelled is None:
+        raise InputError(f"{method} calibrates for the site of scans without labels: name them with --unlabelled")
+    return method
+
+
+def _enough_unlabelled(method: str, there: Cohort | None) -> None:
+    from medtl.errors import InputError
+    from medtl.trust.shift import LEAST_SCANS, UNLABELLED
+
+    if method in UNLABELLED and there is not None and len(there) < LEAST_SCANS:
+        raise InputError(
+            f"{len(there)} scans without labels are too few to calibrate for their site: give {LEAST_SCANS} and more, "
+            "or --method temperature"
+        )
+
+
+def _for_target(method: str, name: str, at_home: Said, at_target: Said, label: np.ndarray, task: str) -> Map | None:
+    """The model's map for the site of the unlabelled scans; None where the method is for that of the labelled ones.
+
+    The witness is the Run's other model.
+    """
+    from medtl.trust.shift import UNLABELLED, Seen
+
+    if method not in UNLABELLED:
+        return None
+    other = next((each for each in at_home if each != name), None)
+    source, target = (Seen(*said[name], witness=said[other][0] if other else None) for said in (at_home, at_target))
+    return UNLABELLED[method](replace(source, label=label), target, task)
 
 
 def _sets_wanted(sets: str, coverage: float | None, refer: float | None, unlabelled: object) -> None:

@@ -136,3 +136,28 @@ def test_what_cannot_be_calibrated_on_is_refused_and_leaves_nothing(
     with pytest.raises(InputError, match=says):
         calibrate(whole, given, method, tmp_path / "RUN")
     assert not (tmp_path / "RUN").exists()
+
+
+def test_for_a_site_without_labels(whole: Run, scans: Manifest, tmp_path: Path) -> None:
+    there = small.manifest(tmp_path, scans=24)
+    run = calibrate(whole, scans, out=tmp_path / "RUN", unlabelled=there)
+    assert {run.trust(name).method for name in run.names} == {"witness"}
+    other_way = there.frame.assign(label=there.frame.label.map({"yes": "no", "no": "yes"}))
+    lied = calibrate(whole, scans, out=tmp_path / "LIED", unlabelled=Manifest(other_way, there.files))
+    assert lied.trust().calibrator == run.trust().calibrator
+    home = calibrate(whole, scans, out=tmp_path / "HOME")
+    assert home.trust().method == "temperature"
+    assert run.trust().calibrator.temperature >= 2 * home.trust().calibrator.temperature - 1e-6
+    assert Run.load(run.path).trust() is not None
+
+
+@pytest.mark.parametrize(
+    ("method", "scans_there", "says"),
+    [("cpcs", None, "name them with --unlabelled"), ("auto", 5, "5 scans without labels are too few")],
+)
+def test_a_site_without_labels_takes_enough_scans(
+    whole: Run, scans: Manifest, tmp_path: Path, method: str, scans_there: int | None, says: str
+) -> None:
+    there = small.manifest(tmp_path, scans=scans_there) if scans_there else None
+    with pytest.raises(InputError, match=says):
+        calibrate(whole, scans, method, tmp_path / "RUN", unlabelled=there)
