@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from timm.models import group_parameters
-from torch import nn
 
 from medtl.models import Classifier
+from medtl.models.layers import Layered
 
 
 def layers_of(classifier: Classifier, coarse: bool = False) -> list[list[str]]:
@@ -21,7 +21,7 @@ def layers_of(classifier: Classifier, coarse: bool = False) -> list[list[str]]:
     """
     backbone: Any = classifier.backbone
     prefix = "backbone."
-    if isinstance(getattr(backbone, "backbone", None), nn.Module):  # one that is read at several depths
+    if isinstance(backbone, Layered):
         backbone, prefix = backbone.backbone, "backbone.backbone."
     if hasattr(backbone, "group_matcher"):
         matcher = backbone.group_matcher(coarse=coarse)

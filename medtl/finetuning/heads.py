@@ -82,14 +82,8 @@ class Few:
         return replace(self, **told)
 
     def folds(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Stratified folds by patient, twice; none where a class has one patient only."""
-        label = np.nan_to_num(self.truth).argmax(axis=1) if self.multilabel else self.label
-        fewest = min(len(np.unique(self.patient[label == c])) for c in np.unique(label))
-        if fewest < 2:
-            return
-        for repeat in range(REPEATS):
-            folds = StratifiedGroupKFold(min(FOLDS, fewest), shuffle=True, random_state=repeat)
-            yield from folds.split(label, label, self.patient)
+        """See `folds_of`."""
+        return folds_of(self.truth, self.patient)
 
 
 @dataclass(frozen=True)
@@ -133,6 +127,22 @@ class Head:
             bias=gain * self.bias,
             more=more,
         )
+
+
+def folds_of(truth: np.ndarray, patient: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Stratified folds by patient, twice; none where a class has one patient only.
+
+    Args:
+        truth: (N, K) of 0, 1 and nan; of several labels a scan the first that it has is its class here.
+        patient: (N,).
+    """
+    label = np.nan_to_num(truth).argmax(axis=1)
+    fewest = min(len(np.unique(patient[label == c])) for c in np.unique(label))
+    if fewest < 2:
+        return
+    for repeat in range(REPEATS):
+        folds = StratifiedGroupKFold(min(FOLDS, fewest), shuffle=True, random_state=repeat)
+        yield from folds.split(label, label, patient)
 
 
 def put_into(classifier: Classifier, head: Head) -> None:

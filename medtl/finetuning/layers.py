@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from medtl.finetuning.base import Strategy
 from medtl.finetuning.heads import Few, Head
 from medtl.finetuning.probe import fit_probe, foretold
@@ -28,11 +30,10 @@ class Layers(Strategy):
     def head(cls, few: Few) -> Head:
         """What `medtl.finetuning.probe` fits to the views of `medtl.models.layers`."""
         told = few.logits, few.features, few.label, few.patient, few.all_logits, few.all_features, few.multilabel
-        probe = fit_probe(*told, views=few.views)
-        shares = dict(probe.shares)
+        head = fit_probe(*told, views=few.views)
         if few.early:
             rest = few.features, few.label, few.patient, few.all_features
             early, last = (foretold(*rest, view, few.multilabel) for view in (few.early, few.views[0]))
             if early is not None and last is not None:
-                shares[EARLY] = round(early - last, 2)
-        return Head(probe.source_weight, probe.weight, probe.bias, None, held_out=probe.held_out, shares=shares)
+                return replace(head, shares={**(head.shares or {}), EARLY: round(early - last, 2)})
+        return head

@@ -15,9 +15,6 @@ class LinearProbe(Strategy):
     @classmethod
     def head(cls, few: Few) -> Head:
         """What `medtl.finetuning.probe` fits."""
-        probe = fit_probe(
+        return fit_probe(
             few.logits, few.features, few.label, few.patient, few.all_logits, few.all_features, few.multilabel
-        )
-        return Head(
-            probe.source_weight, probe.weight, probe.bias, None, held_out=probe.held_out, shares=dict(probe.shares)
         )

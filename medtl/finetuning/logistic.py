@@ -43,7 +43,7 @@ def _fit(few: Few, strength: float) -> Head:
             if len(np.unique(truth[known])) == 2:
                 found = regression(known, truth[known])
                 weight[c], bias[c] = found.coef_[0] @ axes, found.intercept_[0]
-    else:
+    elif len(np.unique(few.label)) > 1:  # a fold may hold out all of a class whose patients have scans of others
         found = regression(np.ones(len(z), bool), few.label)
         seen = found.classes_
         two = len(seen) == 2  # scikit-learn gives one row, the log odds

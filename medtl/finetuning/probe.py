@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
 from scipy.optimize import minimize
-from scipy.special import expit, log_softmax, softmax
-from sklearn.model_selection import StratifiedGroupKFold
+from scipy.special import expit, softmax
 
-from medtl.models import Classifier
+from medtl.finetuning.heads import REPEATS, Head, folds_of, log_likelihood
 
 #: Precision of the prior on the weights, for features of unit length: weak to strong.
 PRECISIONS = (0.06, 0.2, 0.6)
@@ -20,27 +18,6 @@ PRECISIONS = (0.06, 0.2, 0.6)
 PRECISION = 0.2
 #: Precision of the prior that the source model's standardised logit counts once.
 TRUST_IN_SOURCE = 4.0
-FOLDS, REPEATS = 5, 2
-
-
-@dataclass(frozen=True)
-class Probe:
-    """logits' = source_weight * logits + features @ weight.T + bias.
-
-    Attributes:
-        source_weight: what is left of the source model's logits.
-        weight: (K, F).
-        bias: (K,).
-        held_out: (N, K) logits of each labelled scan from probes that had not seen its patient, to calibrate on; None
-            where a class has one patient only.
-        shares: how much the evidence gives to "source", "source and features", "features".
-    """
-
-    source_weight: float
-    weight: np.ndarray
-    bias: np.ndarray
-    held_out: np.ndarray | None
-    shares: dict[str, float]
 
 
 def fit_probe(
@@ -52,7 +29,7 @@ def fit_probe(
     all_features: ArrayLike,
     multilabel: bool = False,
     views: Sequence[Sequence[slice]] = (),
-) -> Probe:
+) -> Head:
     """Fit on a few labelled scans of the new site.
 
     Three kinds of logistic regression with Gaussian priors: one that only rescales what the source model says, one that
@@ -70,6 +47,9 @@ def fit_probe(
         all_features: (M, F).
         multilabel: several labels may hold together.
         views: choices of columns to read, each in blocks that weigh alike; all columns as one block without it.
+
+    Returns:
+        A head whose `shares` are how much the evidence gives to "source", "source and features", "features".
     """
     logits, features = np.asarray(logits, float), np.asarray(features, float)
     everyone, all_logits = np.asarray(all_features, float), np.asarray(all_logits, float)
@@ -88,7 +68,7 @@ def fit_probe(
             kinds["source and features", number, precision] = (1.0, TRUST_IN_SOURCE)
             kinds["features", number, precision] = (0.0, 1e6)
     held_out = {kind: np.zeros_like(said) for kind in kinds}
-    folds = list(_folds(label if not multilabel else truth.argmax(1), np.asarray(patient)))
+    folds = list(folds_of(truth, np.asarray(patient)))
     for train, test in folds:
         for kind, source in kinds.items():
             z = seen[kind[1]].z
@@ -96,7 +76,7 @@ def fit_probe(
             held_out[kind][test] += (alpha * said[test] + z[test] @ weight.T + bias) / REPEATS
     names = [name for name, _, _ in kinds]
     evidence = (
-        np.array([_log_likelihood(held_out[kind], truth, multilabel) for kind in kinds])
+        np.array([log_likelihood(held_out[kind], truth, multilabel) for kind in kinds])
         if folds
         else np.zeros(len(kinds))
     )
@@ -109,7 +89,7 @@ def fit_probe(
         alpha += share * one[0]
         weight[:, view.columns] += share * one[1] @ view.axes / view.spread
         bias += share * one[2]
-    return Probe(
+    return Head(
         source_weight=float(alpha) / unit,
         weight=weight,
         bias=bias - alpha / unit * middle - weight @ centre,
@@ -143,11 +123,11 @@ def foretold(
     z = _View.of(np.asarray(features, float), everyone.mean(0), everyone.std(0), view).z
     truth = label.astype(float) if multilabel else np.eye(int(label.max()) + 1)[label]
     held_out, nothing = np.zeros(truth.shape), np.zeros(truth.shape)
-    folds = list(_folds(truth.argmax(1) if multilabel else label, np.asarray(patient)))
+    folds = list(folds_of(truth, np.asarray(patient)))
     for train, test in folds:
         _, weight, bias = _fit(nothing[train], z[train], truth[train], (0.0, 1e6, PRECISION), multilabel)
         held_out[test] += (z[test] @ weight.T + bias) / REPEATS
-    return _log_likelihood(held_out, truth, multilabel) if folds else None
+    return log_likelihood(held_out, truth, multilabel) if folds else None
 
 
 @dataclass(frozen=True)
@@ -194,32 +174,7 @@ def _fit(
         logits = alpha * said + z @ weight.T + bias
         error = np.nan_to_num((expit(logits) if multilabel else softmax(logits, axis=1)) - truth)
         gradient = np.concatenate([[(error * said).sum()], error.sum(0), (error.T @ z).ravel()])
-        return 0.5 * (off**2).sum() - _log_likelihood(logits, truth, multilabel), off + scale * gradient
+        return 0.5 * (off**2).sum() - log_likelihood(logits, truth, multilabel), off + scale * gradient
 
     alpha, weight, bias = unpack(minimize(loss, np.zeros_like(centre), jac=True, method="L-BFGS-B").x)
     return float(alpha), weight, bias
-
-
-def _log_likelihood(logits: np.ndarray, truth: np.ndarray, multilabel: bool) -> float:
-    if multilabel:
-        return float(-np.nansum(np.logaddexp(0, np.where(truth > 0.5, -logits, logits)) + 0 * truth))
-    return float((truth * log_softmax(logits, axis=1)).sum())
-
-
-def _folds(label: np.ndarray, patient: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Stratified folds by patient, twice; none where a class has one patient only."""
-    fewest = min(len(np.unique(patient[label == c])) for c in np.unique(label))
-    if fewest < 2:
-        return
-    for repeat in range(REPEATS):
-        folds = StratifiedGroupKFold(min(FOLDS, fewest), shuffle=True, random_state=repeat)
-        yield from folds.split(label, label, patient)
-
-
-def put_into(classifier: Classifier, probe: Probe) -> None:
-    """Let the classifier give the probe's logits, in place."""
-    with torch.no_grad():
-        for parameter in (classifier.head.weight, classifier.head.bias, classifier.shortcut.weight):
-            parameter.mul_(probe.source_weight)
-        classifier.head.bias.add_(torch.from_numpy(probe.bias).to(classifier.head.bias))
-        classifier.shortcut.weight.add_(torch.from_numpy(probe.weight).to(classifier.shortcut.weight))

@@ -1,4 +1,8 @@
-"""Heads on cached features that no linear layer can stand for: they add to a classifier's logits."""
+"""Heads on cached features that no linear layer can stand for: they add to a classifier's logits.
+
+A head reads the first F columns, those that it was fitted on: a classifier that is read at more depths since then
+(`medtl.models.layers`) has its new ones behind them.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +38,8 @@ class CosineHead(nn.Module):
         self.register_buffer("gain", torch.tensor(gain, dtype=torch.float32))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (N, F) -> logits (N, K)."""
-        z = F.normalize((features - self.centre) / self.spread, dim=1)
+        """Features (N, F or more) -> logits (N, K)."""
+        z = _direction(features, self.centre, self.spread)
         return self.gain * z @ F.normalize(self.weight, dim=1).T
 
 
@@ -69,8 +73,8 @@ class CacheHead(nn.Module):
         self.register_buffer("gain", torch.tensor(gain, dtype=torch.float32))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (N, F) -> logits (N, K)."""
-        likeness = F.normalize((features - self.centre) / self.spread, dim=1) @ F.normalize(self.keys, dim=1).T
+        """Features (N, F or more) -> logits (N, K)."""
+        likeness = _direction(features, self.centre, self.spread) @ F.normalize(self.keys, dim=1).T
         return self.gain * torch.exp(-self.beta * (1 - likeness)) @ self.values
 
 
@@ -96,3 +100,7 @@ def heads_in(state: Mapping[str, Tensor]) -> nn.ModuleList:
         kind: type[Any] = next(head for mark, head in HEADS.items() if mark in buffers)
         heads.append(kind(**{name: value if value.ndim else float(value) for name, value in buffers.items()}))
     return heads
+
+
+def _direction(features: Tensor, centre: Tensor, spread: Tensor) -> Tensor:
+    return F.normalize((features[:, : len(centre)] - centre) / spread, dim=1)

@@ -34,18 +34,21 @@ def fold_of(cohort: Cohort, seed: int) -> np.ndarray | None:
     return held_out
 
 
-def surprise(classifier: Classifier, held_out: Cohort) -> list[float]:
+def surprise(classifier: Classifier, held_out: Cohort, prior: np.ndarray) -> list[float]:
     """(N,) minus the log likelihood of each scan's label, at the gain that suits the model best.
 
     At its best gain, since a model that is only too sure of itself is calibrated later.
+
+    Args:
+        classifier: expects the classes as often as they are dealt.
+        held_out: N labelled scans.
+        prior: (K,) the `prior_of` the scans that it is trained on, which is added to what it says.
     """
     logits = outputs(classifier, held_out)[0].astype(float)
     truth = held_out.label.astype(float) if held_out.multilabel else np.eye(logits.shape[1])[held_out.label]
-    _, gain = best_gain(logits, truth, held_out.multilabel)
-    return [
-        -log_likelihood(gain * logits[row : row + 1], truth[row : row + 1], held_out.multilabel)
-        for row in range(len(logits))
-    ]
+    _, gain = best_gain(logits, truth, held_out.multilabel, prior)
+    said = gain * logits + prior
+    return [-log_likelihood(said[row : row + 1], truth[row : row + 1], held_out.multilabel) for row in range(len(said))]
 
 
 def enough_steps(surprises: Mapping[int, Sequence[float]], patient: Sequence[str] | np.ndarray, steps: int) -> int:

@@ -19,7 +19,7 @@ from medtl.finetuning import STRATEGIES, Strategy
 from medtl.finetuning.heads import Few, Head, put_into
 from medtl.methods import Method
 from medtl.models import Classifier, create_backbone
-from medtl.models.layers import layered
+from medtl.models.layers import Layered, can_be_layered, layered
 from medtl.progress import warn
 from medtl.runs.predict import outputs
 from medtl.training.adaptation import new_classifier, signature_of, weights_signature
@@ -89,7 +89,7 @@ def finetune_classifier(
     before = for_site(classifier, everyone, fixed, fabric.device)
     start = copy.deepcopy(before)
     if strategy.layered:
-        layered(start, _imagenet_beside(start, config))
+        layered(start, _imagenet_beside(start, config, everyone.recipe.channels))
     few = _few(start, labelled, everyone) if strategy.reads else None
     tuned, head = _with_head(strategy, start, few)
     held_out, shares = (head.held_out, head.shares or {}) if head is not None else (None, {})
@@ -114,7 +114,7 @@ def finetune_classifier(
     rows = fold_of(labelled, config.seed) if config.early_stopping else None
     if rows is not None:
         model, _ = _with_head(strategy, start, few.select(~rows) if few is not None else None)
-        steps, log = _how_long(train, model, labelled, rows, plan.steps)
+        steps, log = _how_long(train, model, labelled, rows, plan.steps, config)
     if steps == 0:
         if not strategy.reads:
             expect_prior_of(tuned, labelled, config.balance)
@@ -139,20 +139,26 @@ def _with_head(strategy: type[Strategy], start: Classifier, few: Few | None) -> 
 
 
 def _how_long(
-    train: Callable[..., list[dict[str, Any]]], model: Classifier, labelled: Cohort, rows: np.ndarray, steps: int
+    train: Callable[..., list[dict[str, Any]]],
+    model: Classifier,
+    labelled: Cohort,
+    rows: np.ndarray,
+    steps: int,
+    config: Config,
 ) -> tuple[int, list[dict[str, Any]]]:
     """The steps after which a model that is trained on the other rows foretells these best; the log of that training.
 
     See `medtl.training.early_stopping`.
     """
-    held_out = labelled.select(rows)
+    held_out, rest = labelled.select(rows), labelled.select(~rows)
+    prior = prior_of(rest, config.balance)
     keep: dict[Any, Any] = {}
 
     def look(epoch: int, method: Method) -> dict[str, float]:
-        keep[epoch] = surprise(method.predictor().eval(), held_out)
+        keep[epoch] = surprise(method.predictor().eval(), held_out, prior)
         return {"surprise": float(np.mean(keep[epoch]))}
 
-    log = train(model, labelled.select(~rows), steps, "how long", after_epoch=look, keep=keep)
+    log = train(model, rest, steps, "how long", after_epoch=look, keep=keep)
     return enough_steps(keep, held_out.patient, steps), log
 
 
@@ -185,16 +191,21 @@ def _few(model: Classifier, labelled: Cohort, everyone: Cohort) -> Few:
     )
 
 
-def _imagenet_beside(classifier: Classifier, config: Config) -> nn.Module | None:
-    """The ImageNet backbone that the classifier came from; None where that is its own, or is not at hand."""
-    stem = next(classifier.backbone.parameters())
+def _imagenet_beside(classifier: Classifier, config: Config, channels: int) -> nn.Module | None:
+    """The ImageNet backbone that the classifier came from; None where `layered` wants none, or none is at hand.
+
+    It wants none beside ImageNet's own weights, nor where the classifier is read at several depths or cannot be.
+    """
+    if isinstance(classifier.backbone, Layered) or not can_be_layered(classifier.backbone):
+        return None
     try:
-        beside = create_backbone(config.backbone, config.weights, channels=stem.shape[1]).to(stem.device)
+        beside = create_backbone(config.backbone, config.weights, channels=channels)
     except InputError as error:
         warn(f"the layers of the network are read without ImageNet's beside them: {error}")
         return None
     pairs = zip(classifier.backbone.parameters(), beside.parameters(), strict=False)
-    return None if all(torch.equal(ours, theirs) for ours, theirs in pairs) else beside
+    same = all(torch.equal(ours.cpu(), theirs) for ours, theirs in pairs)
+    return None if same else beside.to(next(classifier.parameters()).device)
 
 
 def draw_shots(cohort: Cohort, shots: int, seed: int) -> np.ndarray:

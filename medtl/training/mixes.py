@@ -9,6 +9,7 @@ import torch
 
 from medtl.data.fourier import restyle
 from medtl.methods.base import Batch, Method
+from medtl.models.layers import Layered
 from medtl.models.mixstyle import MixStyle
 from medtl.training.loop import Mix
 
@@ -39,6 +40,7 @@ class StyleMix:
     def __call__(self, method: Method, batch: Mapping[str, Batch], generator: torch.Generator) -> dict[str, Batch]:
         """The batch as it is, once its styles are collected."""
         backbone = method.classifier.backbone
+        backbone = backbone.backbone if isinstance(backbone, Layered) else backbone  # what is beside it does not learn
         if self._mixing is None or self._mixing.backbone is not backbone:
             self._mixing = MixStyle(backbone)
         self._mixing.collect([each.pixels for each in batch.values()], method.classifier.fixed)

@@ -13,7 +13,7 @@ from sklearn.neighbors import NearestCentroid
 from torch import nn
 
 from medtl.finetuning import STRATEGIES, cosine, logistic, prototypes, tip_adapter
-from medtl.finetuning.heads import Few, choose, log_likelihood, margin_scale, put_into
+from medtl.finetuning.heads import Few, choose, folds_of, log_likelihood, margin_scale, put_into
 from medtl.measures import auroc
 from medtl.models import Classifier
 from medtl.models.heads import CacheHead, CosineHead, heads_in
@@ -129,6 +129,25 @@ def test_folds_keep_patients_apart_and_are_none_for_one_patient_a_class():
     assert len(folds) == 10
     assert all(not set(few.patient[train]) & set(few.patient[test]) for train, test in folds)
     assert not list(few.select(np.arange(8)).folds())
+
+
+def test_an_unknown_label_is_no_class_of_its_own():
+    """It would be one of one patient, and nothing would be held out."""
+    truth = both(np.arange(20) % 2)
+    truth[5] = [0.0, np.nan]
+    assert len(list(folds_of(truth, np.arange(20).astype(str)))) == 10
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_fold_that_holds_out_all_of_a_class(name):
+    """Class 0 has two patients, who have scans of class 1 too; both are in the same fold."""
+    label = np.array([1, 0, 1, 1, 1, 1, 1, 0, 0, 0])
+    patient = np.array([0, 0, 1, 1, 1, 1, 1, 1, 2, 2])
+    assert any(len(set(label[train])) == 1 for train, _ in folds_of(np.eye(2)[label], patient))
+    features = np.random.default_rng(0).normal(size=(30, F)) + 2.0 * np.resize(label, 30)[:, None]
+    few = replace(few_of(np.resize(label, 30), features, len(label)), patient=patient)
+    head = STRATEGIES[name].head(few)
+    assert np.isfinite(head.held_out).all() and np.isfinite(head(few.all_logits, few.all_features)).all()
 
 
 def test_the_labels_choose_the_option_and_the_gain():

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from medtl.models import Classifier, create_backbone
+from medtl.models.heads import CacheHead, CosineHead
 from medtl.models.layers import Layered, backbone_of, layered
 from medtl.training.batch_statistics import with_statistics_of
 
@@ -38,6 +39,17 @@ def test_the_logits_stay_as_they_were(classifier: Classifier, backbone: nn.Modul
     torch.testing.assert_close(after.logits, before.logits, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(after.embedding, before.embedding, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(after.features[:, : before.features.shape[1]], before.features, atol=1e-5, rtol=1e-5)
+
+
+def test_a_head_that_was_fitted_on_the_last_features_goes_on_reading_these(classifier: Classifier, backbone: nn.Module):
+    torch.manual_seed(1)
+    width = classifier.shortcut.in_features
+    classifier.few_shot.append(CosineHead(torch.zeros(width), torch.ones(width), torch.randn(3, width), gain=5.0))
+    keys, values = torch.randn(4, width), torch.randn(4, 3)
+    classifier.few_shot.append(CacheHead(torch.zeros(width), torch.ones(width), keys, values, beta=1.0, gain=2.0))
+    before = classifier(pictures()).logits
+    after = layered(classifier, copy.deepcopy(backbone))(pictures()).logits
+    torch.testing.assert_close(after, before, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["resnet10t", "tf_efficientnet_lite0", "convnext_atto"])

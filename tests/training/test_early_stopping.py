@@ -72,7 +72,14 @@ def test_how_surprising_labels_are_does_not_hang_on_the_gain(monkeypatch):
     def surprise(size):
         logits = size * np.stack([-score, score], axis=1)
         monkeypatch.setattr(early_stopping, "outputs", lambda model, cohort: (logits, None))
-        return early_stopping.surprise(None, few)
+        return early_stopping.surprise(None, few, np.zeros(2))
 
     assert len(surprise(1.0)) == 6 and surprise(1.0)[2] > surprise(1.0)[0]
     assert surprise(2.0) == pytest.approx(surprise(1.0), abs=0.4)  # as they are, the third would differ by 1.9
+
+
+def test_a_model_that_expects_the_classes_alike_is_told_how_often_they_are_labelled(monkeypatch):
+    few = SimpleNamespace(label=np.array([0, 0, 0, 1]), multilabel=False)
+    monkeypatch.setattr(early_stopping, "outputs", lambda model, cohort: (np.zeros((4, 2)), None))
+    found = early_stopping.surprise(None, few, np.log([0.75, 0.25]))
+    assert found == pytest.approx(-np.log([0.75, 0.75, 0.75, 0.25]))

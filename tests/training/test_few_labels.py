@@ -12,11 +12,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightning_fabric import Fabric
+from safetensors.torch import save_file
 
 from medtl.data import Cohort
 from medtl.errors import InputError
 from medtl.finetuning import STRATEGIES
 from medtl.intensity import RECIPES
+from medtl.models import Classifier, create_backbone
+from medtl.models.layers import layered
 from medtl.runs.predict import outputs
 from medtl.scans import Manifest
 from medtl.training import early_stopping, few_labels
@@ -127,7 +130,7 @@ def test_where_training_only_harms_the_network_stays(place, tmp_path, monkeypatc
     monkeypatch.setattr(STRATEGIES["lp-ft"], "least", 1)
     level = iter([0.1, 0.5, 0.9])
 
-    def surprise(model, held_out):
+    def surprise(model, held_out, prior):
         start = next(level)
         return [start + 0.01 * (row % 5) for row in range(len(held_out))]
 
@@ -138,6 +141,22 @@ def test_where_training_only_harms_the_network_stays(place, tmp_path, monkeypatc
     probe, _ = tune(place, tmp_path / "probe", "linear-probe", rows)
     ours, theirs = found.classifier.state_dict(), probe.classifier.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_what_stands_beside_a_network_is_imagenets_of_its_own_shape(tmp_path):
+    """The first parameter of a vision transformer is no stem. Nothing stands beside ImageNet's own weights."""
+    torch.manual_seed(0)
+    imagenet = create_backbone("test_vit", pretrained=False)
+    save_file(imagenet.state_dict(), tmp_path / "weights.safetensors")
+    config = load_config(None, backbone="test_vit").model_copy(update={"weights": tmp_path / "weights.safetensors"})
+    classifier = Classifier(imagenet, 2)
+    assert few_labels._imagenet_beside(classifier, config, 3) is None
+    trained = Classifier(create_backbone("test_vit", pretrained=False), 2)
+    beside = few_labels._imagenet_beside(trained, config, 3)
+    assert all(torch.equal(value, beside.state_dict()[name]) for name, value in imagenet.state_dict().items())
+    both = layered(trained, beside).eval()
+    assert both(torch.zeros(1, 3, 160, 160)).features.shape == (1, both.backbone.num_features)
+    assert few_labels._imagenet_beside(both, config, 3) is None
 
 
 def test_mme_goes_on_learning_from_the_source(place, tmp_path):

@@ -18,6 +18,7 @@ from medtl.data.fourier import restyle
 from medtl.intensity import recipes
 from medtl.methods import METHODS, Batch
 from medtl.models import Classifier
+from medtl.models.layers import Layered
 from medtl.training import Plan, fit, loop
 from medtl.training.mixes import HARMONISERS, IN_THE_RECIPE, MIXES, FourierMix, StyleMix, mixes_for
 
@@ -97,6 +98,20 @@ def test_mixstyle_lends_from_every_role_and_leaves_the_pixels() -> None:
     assert len(mix._mixing.bank["layer1"][0]) == 5
     mix(method, dealt, generator())
     assert len(backbone.get_submodule("layer1")._forward_hooks) == 1  # hooked once
+
+
+def test_mixstyle_of_a_backbone_read_at_several_depths_leaves_what_is_beside_it() -> None:
+    own, beside = (timm.create_model("test_resnet", pretrained=False, num_classes=0, in_chans=1) for _ in range(2))
+    read = Layered(own, beside).train()
+    method: Any = SimpleNamespace(classifier=SimpleNamespace(backbone=read, fixed=False))
+    mix, dealt = StyleMix(), {"source": batch([0, 1, 2], 0), "target": batch([0, 1], 1)}
+    pixels = dealt["source"].pixels
+    plain = read(pixels).detach()
+    mix(method, dealt, generator())
+    mixed = [read(pixels).detach() for _ in range(8)]  # each with a probability of a half
+    width = plain.shape[1] // 2
+    assert not all(torch.allclose(each[:, :width], plain[:, :width], atol=1e-4) for each in mixed)
+    assert all(torch.equal(each[:, width:], plain[:, width:]) for each in mixed)
 
 
 # ---- in training -------------------------------------------------------------------------------------------------

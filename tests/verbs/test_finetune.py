@@ -102,7 +102,7 @@ def test_from_a_run_that_was_never_adapted_and_from_one_that_was_tuned(place: Pa
     told = {"method": "source-only", "config": place / "config.yaml"}
     source = adapt([place / "here.csv"], place / "there.csv", tmp_path / "source", **told)
     cached = start(place, tmp_path / "cached", run=source, strategy="tip-adapter")
-    for strategy, heads in (("mme", 1), ("cosine", 2)):
+    for strategy, heads in (("mme", 1), ("cosine", 2), ("layers", 1)):
         run = start(place, tmp_path / strategy, run=cached, strategy=strategy)
         assert len(run.classifier().few_shot) == heads
         assert (run.predict(Manifest.load(place / "there.csv")).status == "ok").all()
