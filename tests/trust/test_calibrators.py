@@ -8,11 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
+from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 
 from medtl.measures import brier, ece_expected_if_perfect, excess_ece, nll
 from medtl.trust import CALIBRATORS, fit_platt, fit_temperature, probabilities_of
 from medtl.trust.calibrators import map_from_dict, map_to_dict
+from medtl.trust.calibrators.likelihood import loss_of, truth_of
 
 RNG = np.random.default_rng(0)
 
@@ -113,7 +115,7 @@ def test_bounds_and_unchanged_ranks(classes, n, size, seed):
     np.testing.assert_array_equal(p.argmax(axis=1), logits.argmax(axis=1))
 
 
-@pytest.mark.parametrize("name", CALIBRATORS)
+@pytest.mark.parametrize("name", ["temperature", "platt", "vector", "beta", "temperatures"])
 def test_fifty_scans_improve_an_overconfident_model_on_others(name):
     generator, gain = np.random.default_rng(1), []
     for _ in range(60):
@@ -144,3 +146,72 @@ def test_no_temperature_follows_another_prevalence():
     by_platt = fit_platt(logits, label, "binary")(logits, "binary")
     assert excess_ece(label, by_platt) < 0.01 < 0.1 < excess_ece(label, by_temperature)
     assert ece_expected_if_perfect(by_platt) < 0.03
+
+
+def test_beta_is_a_logistic_regression_of_both_logarithms():
+    logits, label = sample(4000, 2.0, bias=-0.5)
+    found = CALIBRATORS["beta"](logits, label, "binary")
+    log_p, log_rest = (-np.logaddexp(0, sign * (logits[:, 1] - logits[:, 0])) for sign in (-1, 1))
+    theirs = LogisticRegression(C=1e6, max_iter=1000).fit(np.c_[log_p, -log_rest], label)
+    np.testing.assert_allclose([found.a[0], found.b[0]], theirs.coef_[0], atol=0.05)
+    assert found.c[0] == pytest.approx(theirs.intercept_[0], abs=0.05)
+
+
+def test_vector_scaling_of_two_classes_is_beta_calibration():
+    logits, label = sample(3000, 2.0, bias=-0.5)
+    others = RNG.normal(0, 3, (100, 2))
+    vector, beta = (CALIBRATORS[name](logits, label, "binary")(others, "binary") for name in ("vector", "beta"))
+    np.testing.assert_allclose(vector, beta, atol=0.03)
+
+
+def test_the_matrix_unmixes_classes_that_the_model_takes_for_one_another():
+    logits, label = sample(1500, 1.0, classes=3)
+    mixed = logits @ np.array([[1.0, 0, 0], [0, 0, 1.0], [0, 1.0, 0]])
+    fits = {name: CALIBRATORS[name](mixed[:1000], label[:1000], "multiclass") for name in ("temperature", "matrix")}
+    by_name = {name: nll(label[1000:], fitted(mixed[1000:], "multiclass")) for name, fitted in fits.items()}
+    assert by_name["matrix"] < by_name["temperature"] - 0.2
+    few = CALIBRATORS["matrix"](*sample(30, classes=3, generator=np.random.default_rng(4)), "multiclass")
+    assert np.abs(np.asarray(few.weight) - np.diag(np.diag(few.weight))).max() < 0.5
+
+
+def test_isotonic_is_scikit_learns_curve_and_a_tenth_of_the_temperature():
+    logits, label = sample(45, 2.0, generator=np.random.default_rng(5))
+    told = fit_temperature(logits, label, "binary")(logits, "binary")[:, 1]
+    curve = IsotonicRegression().fit(told, label).predict(told)
+    found = CALIBRATORS["isotonic"](logits, label, "binary")(logits, "binary")[:, 1]
+    np.testing.assert_allclose(found, 0.9 * curve + 0.1 * told, atol=1e-9)
+
+
+def test_a_bin_says_the_share_of_its_scans_drawn_to_the_temperature():
+    logits, label = sample(80, 2.0, generator=np.random.default_rng(6))
+    told = fit_temperature(logits, label, "binary")(logits, "binary")[:, 1]
+    found = CALIBRATORS["histogram"](logits, label, "binary")(logits, "binary")[:, 1]
+    order = np.argsort(told)
+    for rows in (order[:20], order[20:40], order[40:60], order[60:]):
+        expected = (label[rows].sum() + 5 * told[rows].mean()) / 25
+        np.testing.assert_allclose(np.median(found[rows]), expected, atol=0.03)
+
+
+def test_the_ensemble_finds_the_share_of_scans_that_are_anything():
+    logits, label = sample(6000, 1.0, classes=4)
+    anything = RNG.random(6000) < 0.3
+    label = np.where(anything, RNG.integers(0, 4, 6000), label)
+    found = CALIBRATORS["temperatures"](4 * logits, label, "multiclass")
+    usual = fit_temperature(4 * logits, label, "multiclass")
+    assert found.weight[2] > 0.02 and sum(found.weight) == pytest.approx(1)
+    assert nll(label, found(4 * logits, "multiclass")) < nll(label, usual(4 * logits, "multiclass"))
+
+
+@pytest.mark.parametrize("task", ["binary", "multilabel"])
+def test_the_slope_of_the_likelihood_is_that_of_finite_differences(task):
+    z = RNG.normal(size=(6, 2))
+    truth = truth_of(np.array([0, 1, 1, 0, 1, 0]), 2, "binary")
+    if task == "multilabel":
+        truth[2, 0] = np.nan
+    weight = RNG.random(6) + 0.5
+    _, slope = loss_of(z, truth, task, weight)
+    for place in np.ndindex(z.shape):
+        step = np.zeros_like(z)
+        step[place] = 1e-5
+        rise = loss_of(z + step, truth, task, weight)[0] - loss_of(z - step, truth, task, weight)[0]
+        assert slope[place] == pytest.approx(rise / 2e-5, abs=1e-6)
