@@ -185,11 +185,18 @@ def scans_to_set_on(manifest: Manifest, runs: Iterable[Run], chosen: Manifest, u
     local = with_labels(manifest, unit).split("calibrate")
     local = local.select(~np.isin(local.groups, chosen.groups) & ~np.isin(local.patients, chosen.patients))
     for run in runs:
-        seen, calibrated = (set(pseudonyms(run.facts.get(key) or ())) for key in ("patients", "patients_calibrated"))
-        local = local.select(~np.isin(pseudonyms(local.patients), sorted(seen - calibrated)))
+        local = local.select(~np.isin(pseudonyms(local.patients), sorted(patients_learnt_from(run))))
         if set(local.classes) - set(run.classes):
             return None
     return None if not len(local) or one_class(local.frame["label"]) is not None else local
+
+
+def patients_learnt_from(run: Run) -> set[str]:
+    """Pseudonyms of the patients whose labels the Run was trained on, those that only calibrated it left out."""
+    from medtl.runs.layout import pseudonyms
+
+    seen, calibrated = (run.facts.get(key) or () for key in ("patients", "patients_calibrated"))
+    return set(pseudonyms(seen)) - set(pseudonyms(calibrated))
 
 
 def lesion_masks(scans: Manifest, beside: Path | str | Manifest) -> dict[str, Path]:

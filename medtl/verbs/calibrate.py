@@ -60,15 +60,13 @@ def calibrate(
             would be overwritten.
     """
     from medtl.data import Cohort
-    from medtl.data.units import counted
     from medtl.errors import InputError
     from medtl.files import refuse_existing
-    from medtl.progress import say, track
     from medtl.runs.layout import pseudonyms
     from medtl.runs.run import Run, change_run
-    from medtl.trust import fit_trust
     from medtl.trust.conformal import COVERAGE
     from medtl.verbs._cohorts import manifest_of
+    from medtl.verbs._measuring import patients_learnt_from
 
     method = _method_wanted(method, unlabelled)
     _sets_wanted(sets, coverage, refer, unlabelled)
@@ -80,18 +78,40 @@ def calibrate(
     scans = _to_fit_on(manifest_of(on), run, on)
     cohort = Cohort(scans, run.recipe, classes=run.classes, multilabel=run.task == "multilabel", unit=run.unit)
     _both_classes(cohort.label, run, on)
-    there = None
-    if unlabelled is not None:
-        there = Cohort(manifest_of(unlabelled).usable.without_labels(), run.recipe, unit=run.unit)
-    sites = [cohort.site_names[i] for i in cohort.site]
-    _enough_unlabelled(method, there)
+    there = _unlabelled_scans(unlabelled, run, method, sets)
+    trust = _fitted(run, cohort, there, method, sets, coverage or COVERAGE, refer)
+    _promised(trust["model"], run, coverage)
+    seen = set(pseudonyms(cohort.patient))
+    facts = {
+        "patients": sorted(seen | set(pseudonyms(run.facts.get("patients") or ()))),
+        "patients_calibrated": sorted(
+            (seen - patients_learnt_from(run)) | set(run.facts.get("patients_calibrated") or ())
+        ),
+    }
+    changed = change_run(run, out, trust=trust, facts=facts, force=force)
+    _told(trust["model"], run)
+    return changed
+
+
+def _fitted(
+    run: Run,
+    cohort: Cohort,
+    there: Cohort | None,
+    method: str,
+    sets: Literal["marginal", "class", "weighted"],
+    coverage: float,
+    refer: float | None,
+) -> dict[str, Trust]:
+    """Trust in every model of the Run, from labelled scans and, where the method or the sets ask for it, others."""
+    from medtl.progress import track
+    from medtl.trust import fit_trust
+
     at_home = {name: run.outputs(cohort, name) for name in track(run.names, "Calibrating models")}
     at_target = {name: run.outputs(there, name) for name in run.names} if there is not None else {}
     trust = {}
     for name, (logits, features) in at_home.items():
         unseen = at_target.get(name)
         before = run.trust(name)
-        familiar = before.ood if before else None
         trust[name] = fit_trust(
             logits,
             cohort.label,
@@ -100,32 +120,31 @@ def calibrate(
             None,
             run.task,
             method,
-            sites,
-            ood=familiar,
+            [cohort.site_names[i] for i in cohort.site],
+            ood=before.ood if before else None,
             calibrator=_for_target(method, name, at_home, at_target, cohort.label, run.task),
             sets=sets,
-            coverage=coverage or COVERAGE,
+            coverage=coverage,
             unlabelled_features=unseen[1] if unseen is not None else None,
             refer=refer,
         )
-        if name == "model":
-            _promised(trust[name], run, coverage)
-            if sets == "weighted" and unseen is not None:
-                _decides_little(trust[name], *unseen)
-    fitted = trust["model"]
-    calibrated_on = fitted.calibrated_on
-    seen = set(pseudonyms(cohort.patient))
-    facts = {
-        "patients": sorted(seen | set(pseudonyms(run.facts.get("patients") or ()))),
-        "patients_calibrated": sorted((seen - _trained_on(run)) | set(run.facts.get("patients_calibrated") or ())),
-    }
-    changed = change_run(run, out, trust=trust, facts=facts, force=force)
+    if sets == "weighted":
+        _decides_little(trust["model"], *at_target["model"])
+    return trust
+
+
+def _told(trust: Trust, run: Run) -> None:
+    """Say what was fitted, and on what."""
+    from medtl.data.units import counted
+    from medtl.progress import say
+
+    on, threshold = trust.calibrated_on, ""
+    if trust.threshold is not None:
+        threshold = f", threshold {trust.threshold:.2f} ({trust.threshold_rule})"
     say(
-        f"Calibrated on {calibrated_on['n_scans']} {counted(run.unit)} of {calibrated_on['n_patients']} patients: "
-        f"{fitted.calibrator}"
-        + (f", threshold {fitted.threshold:.2f} ({fitted.threshold_rule})" if fitted.threshold is not None else "")
+        f"Calibrated on {on['n_scans']} {counted(run.unit)} of {on['n_patients']} patients: "
+        f"{trust.calibrator}{threshold}"
     )
-    return changed
 
 
 def _method_wanted(method: str, unlabelled: object) -> str:
@@ -146,15 +165,31 @@ def _method_wanted(method: str, unlabelled: object) -> str:
     return method
 
 
-def _enough_unlabelled(method: str, there: Cohort | None) -> None:
+def _unlabelled_scans(unlabelled: str | Path | Manifest | None, run: Run, method: str, sets: str) -> Cohort | None:
+    """The scans of the site that the Run is for, without their labels; None where there are none.
+
+    Raises:
+        InputError: they are too few, or nothing that was asked for looks at them.
+    """
+    from medtl.data import Cohort
+    from medtl.data.units import counted
     from medtl.errors import InputError
     from medtl.trust.shift import LEAST_SCANS, UNLABELLED
+    from medtl.verbs._cohorts import manifest_of
 
-    if method in UNLABELLED and there is not None and len(there) < LEAST_SCANS:
+    if unlabelled is None:
+        return None
+    if method not in UNLABELLED and sets != "weighted":
         raise InputError(
-            f"{len(there)} scans without labels are too few to calibrate for their site: give {LEAST_SCANS} and more, "
-            "or --method temperature"
+            f"neither {method} nor {sets} sets look at the scans of --unlabelled: leave them out, or leave out --method"
         )
+    there = Cohort(manifest_of(unlabelled).usable.without_labels(), run.recipe, unit=run.unit)
+    if len(there) < LEAST_SCANS:
+        raise InputError(
+            f"calibrating for a site without labels takes {LEAST_SCANS} {counted(run.unit)} from there, and "
+            f"--unlabelled has {len(there)}: give more, or leave it out"
+        )
+    return there
 
 
 def _for_target(method: str, name: str, at_home: Said, at_target: Said, label: np.ndarray, task: str) -> Map | None:
@@ -220,9 +255,10 @@ def _to_fit_on(manifest: Manifest, run: Run, on: object) -> Manifest:
     from medtl.data.units import with_labels
     from medtl.errors import InputError
     from medtl.runs.layout import pseudonyms
+    from medtl.verbs._measuring import patients_learnt_from
 
     labelled = with_labels(manifest, run.unit)
-    split, trained = labelled.frame["split"], _trained_on(run)
+    split, trained = labelled.frame["split"], patients_learnt_from(run)
     patient = pseudonyms(labelled.patients)
     allowed = split == "calibrate"
     if trained or not allowed.any():
@@ -236,14 +272,6 @@ def _to_fit_on(manifest: Manifest, run: Run, on: object) -> Manifest:
         f"{where} has labels only in its test split or of patients that the Run was trained on, which calibrating may "
         "not see: label others"
     )
-
-
-def _trained_on(run: Run) -> set[str]:
-    """Patients whose labels the Run was trained on; those that an earlier calibration saw may be seen again."""
-    from medtl.runs.layout import pseudonyms
-
-    seen, calibrated = (run.facts.get(key) or () for key in ("patients", "patients_calibrated"))
-    return set(pseudonyms(seen)) - set(pseudonyms(calibrated))
 
 
 def _both_classes(label: object, run: Run, on: object) -> None:

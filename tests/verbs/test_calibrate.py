@@ -98,7 +98,7 @@ def test_sets_within_classes_weighted_for_other_scans_and_the_doubtful(
 ) -> None:
     classes = calibrate(whole, scans, out=tmp_path / "A", sets="class", coverage=0.8).trust().sets
     assert classes.kind == "class" and classes.patients == (7, 7)
-    there = small.manifest(tmp_path / "there", scans=12)
+    there = small.manifest(tmp_path / "there", scans=20)
     run = calibrate(whole, scans, "temperature", tmp_path / "B", unlabelled=there, sets="weighted", refer=0.25)
     trust = Run.load(run.path).trust()
     assert trust.sets.kind == "weighted" and len(trust.sets.weights) == 14 and trust.refer_share == 0.25
@@ -152,12 +152,18 @@ def test_for_a_site_without_labels(whole: Run, scans: Manifest, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("method", "scans_there", "says"),
-    [("cpcs", None, "name them with --unlabelled"), ("auto", 5, "5 scans without labels are too few")],
+    ("method", "sets", "scans_there", "says"),
+    [
+        ("cpcs", "marginal", None, "name them with --unlabelled"),
+        ("auto", "marginal", 5, "takes 20 scans from there, and --unlabelled has 5"),
+        ("temperature", "weighted", 1, "--unlabelled has 1"),
+        ("temperature", "class", 5, "neither temperature nor class sets look at the scans of --unlabelled"),
+    ],
 )
-def test_a_site_without_labels_takes_enough_scans(
-    whole: Run, scans: Manifest, tmp_path: Path, method: str, scans_there: int | None, says: str
+def test_a_site_without_labels_takes_enough_scans_that_something_looks_at(
+    whole: Run, scans: Manifest, tmp_path: Path, method: str, sets: str, scans_there: int | None, says: str
 ) -> None:
     there = small.manifest(tmp_path, scans=scans_there) if scans_there else None
     with pytest.raises(InputError, match=says):
-        calibrate(whole, scans, method, tmp_path / "RUN", unlabelled=there)
+        calibrate(whole, scans, method, tmp_path / "RUN", unlabelled=there, sets=sets)
+    assert not (tmp_path / "RUN").exists()
