@@ -216,7 +216,8 @@ def classifier_embedding(classifier: Classifier, features: ArrayLike) -> np.ndar
 
 def laplace_of(run: Run, which: str, classifier: Classifier) -> Laplace:
     """The posterior of a model's last layer, from what its Run holds."""
-    held = "source_before" if which == "source-only" or run.decision.get("handed_over") != "adapted" else "source_after"
+    role = run.decision.get("handed_over") if which == MODEL else which
+    held = "source_after" if role == "adapted" else "source_before"
     with np.load(run.path / EMBEDDINGS) as kept:
         embedding, label = kept[held], kept["source_label"]
     with torch.inference_mode():

@@ -18,11 +18,13 @@ from medtl.runs.uncertainty import (
     Asked,
     augmentation_of,
     dropout_samples,
+    laplace_of,
     summary,
     uncertainty_of,
     view_samples,
 )
 from medtl.trust import apply_trust
+from medtl.trust.laplace import fit_laplace
 
 _spec = importlib.util.spec_from_file_location("small", Path(__file__).parent / "small.py")
 small = importlib.util.module_from_spec(_spec)
@@ -105,6 +107,21 @@ def test_laplace_says_what_it_takes(asked: Asked, tmp_path: Path) -> None:
         run = small.run(tmp_path / f"run{features is None}", features=features)
         with pytest.raises(InputError, match="holds no embeddings"):
             uncertainty_of("laplace", dataclasses.replace(asked, run=run))
+
+
+@pytest.mark.parametrize("handed_over", ["adapted", "source-only"])
+def test_laplace_takes_each_model_s_own_embeddings(handed_over: str, tmp_path: Path) -> None:
+    label = np.arange(40) % 2
+    held = {f"source_{when}": RNG.normal(size=(40, 16)) for when in ("before", "after")}
+    facts = small.facts(decision={"handed_over": handed_over})
+    run = small.run(tmp_path / "run", facts=facts, features={**held, "source_label": label})
+    for which, own in (("adapted", "after"), ("source-only", "before"), ("model", None)):
+        own = own or {"adapted": "after", "source-only": "before"}[handed_over]
+        classifier = run.classifier(which)
+        with torch.inference_mode():
+            logits = classifier.head(torch.from_numpy(held[f"source_{own}"].astype(np.float32))).numpy()
+        expected = fit_laplace(held[f"source_{own}"], logits, "binary")
+        np.testing.assert_allclose(laplace_of(run, which, classifier).sizes, expected.sizes, rtol=1e-5)
 
 
 def test_an_unknown_way_is_refused_with_advice(asked: Asked) -> None:
