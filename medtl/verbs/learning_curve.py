@@ -95,7 +95,8 @@ def learning_curve(
     found = answer(curve, how)
     label, patient = scans.cohort.label, np.asarray(scans.cohort.patient)
     labelled = np.flatnonzero(scans.labelled)
-    whole = learner(labelled) if len(np.unique(label[labelled])) == len(scans.cohort.classes) else logits
+    ours = scans.pool  # labels that are measured on choose nothing
+    whole = learner(ours) if len(np.unique(label[ours])) == len(scans.cohort.classes) else logits
     chosen = _next(scans, select, features, whole, labelled)
     facts = {
         "sentence": found.sentence,
@@ -257,7 +258,7 @@ def _points(scans: _Scans, learner: Learner) -> tuple[list[Any], int, str]:
     label, patient, seed = scans.cohort.label, np.asarray(scans.cohort.patient), scans.config.seed
     most = fewest(chain(label, patient, scans.pool, seed))
     if len(scans.apart):
-        levels = sorted({*(level for level in LEVELS if level <= most), min(most, LEVELS[-1])})
+        levels = sorted({*(level for level in LEVELS if level <= most), min(most, LEVELS[-1])} - {0})
         points = measured(learner, label, patient, scans.pool, scans.apart, levels, DRAWS, seed)
         how = f"on {len(np.unique(patient[scans.apart]))} patients held apart"
     else:
