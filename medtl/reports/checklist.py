@@ -112,8 +112,7 @@ def _sensitivity(data: ReportData) -> str:
 
 
 def _looked(data: ReportData) -> str:
-    if data.saliency_scores:
-        best = [s for s in data.saliency_scores if s.model == data.handed_over.name]
+    if best := [score for score in data.saliency_scores if score.model == data.handed_over.name]:
         told = [f"{s.method} {percent_of(s.hits)}" for s in best]
         return (
             f"The maximum of its maps falls on the lesion's mask in {listed(told)} of {best[0].n_scans} scans; by "

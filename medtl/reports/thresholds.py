@@ -17,9 +17,8 @@ from medtl.reports.curves import one_versus_rest
 RULES = {"specificity=0.90": "90 % specificity", "sensitivity=0.95": "95 % sensitivity", "youden": "Youden's J"}
 AS_HANDED_OVER = "as handed over"
 MEAN = "mean"
-FOLDS = (
-    5  # each threshold is set on four fifths of the patients, and nearly as many labels stand behind it as are there
-)
+#: Each threshold is set on four fifths of the patients: nearly as many labels stand behind it as there are.
+FOLDS = 5
 _UNKNOWN = (float("nan"), float("nan"))
 
 

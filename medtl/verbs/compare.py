@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from medtl.runs.run import Run
     from medtl.scans import Manifest
 
-SURE = 0.05  # the level of a test that the house speaks of, as its 95 % intervals do
-
 
 def compare(
     runs: Sequence[Path | str | Run], on: Path | str | Manifest, out: Path | str, force: bool = False
@@ -105,6 +103,7 @@ def _sentences(
     comparison: Iterable[PairedDifference], results: Sequence[ModelResult], n: int, unit: Unit
 ) -> Iterable[str]:
     from medtl.data.units import counted
+    from medtl.reports.tables import told_apart
 
     areas = {result.name: result.metrics["auroc"] for result in results}
     for pair in comparison:
@@ -113,11 +112,10 @@ def _sentences(
             f"AUROC {areas[pair.model]:.2f} against {areas[pair.against]:.2f}, difference {pair.auroc:+.2f}, "
             f"95 % interval {low:+.2f} to {high:+.2f}, {_p(pair.auroc_p_holm)}"
         )
-        if pair.auroc_p_holm < SURE:
-            better = "better" if pair.auroc > 0 else "worse"
-            yield f"{pair.model} ranks these {n} {counted(unit)} {better} than {pair.against} ({told})."
-        else:
+        if (verdict := told_apart(pair)) == "cannot tell":
             yield f"{n} {counted(unit)} cannot tell {pair.model} from {pair.against} ({told})."
+        else:
+            yield f"{pair.model} ranks these {n} {counted(unit)} {verdict} than {pair.against} ({told})."
 
 
 def _p(value: float) -> str:

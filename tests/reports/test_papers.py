@@ -79,6 +79,11 @@ def test_every_item_of_claim_is_there_once_and_what_nobody_knows_is_left_open(da
     assert "in occlusion 40 % of 40 scans; by chance 8 %, and the middle of the picture in 35 %" in text
 
 
+def test_maps_of_other_models_alone_are_no_word_of_the_handed_over_one(data: Any) -> None:
+    others = tuple(score for score in data.saliency_scores if score.model != data.handed_over.name)
+    assert "not scored, for want of lesion masks" in text_of(replace(data, saliency_scores=others), "checklist")
+
+
 def test_the_page_holds_the_same_words_and_nobody_is_named(data: Any) -> None:
     html = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", render(data)))
     for paper in papers(data):
