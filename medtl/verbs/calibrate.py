@@ -280,6 +280,11 @@ def _both_classes(label: object, run: Run, on: object) -> None:
     from medtl.errors import InputError
 
     numbers = np.asarray(label)
+    where = on if isinstance(on, str | Path) else "the manifest"
     if numbers.ndim == 1 and len(np.unique(numbers[numbers >= 0])) < 2:
-        where = on if isinstance(on, str | Path) else "the manifest"
         raise InputError(f"{where} has scans of one class only: calibrating takes both, of {', '.join(run.classes)}")
+    if numbers.ndim == 2 and not ((numbers == 0).any(axis=0) & (numbers == 1).any(axis=0)).any():
+        raise InputError(
+            f"{where} has no label that some scans have and others have not: calibrating takes both, of "
+            f"{', '.join(run.classes)}"
+        )

@@ -12,7 +12,7 @@ from medtl.errors import InputError
 from medtl.runs.layout import pseudonyms
 from medtl.runs.run import Run, change_run
 from medtl.scans import Manifest
-from medtl.verbs.calibrate import calibrate
+from medtl.verbs.calibrate import _both_classes, calibrate
 
 _spec = importlib.util.spec_from_file_location("small", Path(__file__).parent.parent / "runs" / "small.py")
 small = importlib.util.module_from_spec(_spec)
@@ -167,3 +167,10 @@ def test_a_site_without_labels_takes_enough_scans_that_something_looks_at(
     with pytest.raises(InputError, match=says):
         calibrate(whole, scans, method, tmp_path / "RUN", unlabelled=there, sets=sets)
     assert not (tmp_path / "RUN").exists()
+
+
+def test_of_several_labels_one_at_least_is_on_some_scans_and_not_on_others(whole: Run) -> None:
+    _both_classes(np.array([[1.0, 0.0], [1.0, np.nan], [1.0, 1.0]]), whole, "here.csv")
+    for same in ([[1.0, 0.0]], [[1.0, np.nan], [1.0, 0.0]]):
+        with pytest.raises(InputError, match=r"here\.csv has no label that some scans have and others have not"):
+            _both_classes(np.array(same), whole, "here.csv")
