@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-DIMENSIONS = 16  # 16 x 1280 float32 are 110 kB of text
+DIMENSIONS = 64  # 64 x 1280 float16 are 220 kB of text; fewer tell less where two hospitals are known
 _MOST = 2000  # scans that the axes are fitted on
 
 
@@ -62,12 +62,14 @@ class Familiarity:
         return replace(self, cut=float(np.quantile(distance, share, method="higher")) if len(distance) else np.inf)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; arrays as base64 of little-endian float32."""
+        """For JSON; arrays as base64 of little-endian float32, axes of length one as float16."""
+        older = self.length is None
+        axes = {"axes": _text(self.axes)} if older else {"axes16": _text(self.axes * self.scale[:, None], "<f2")}
         return {
             "kind": "mahalanobis",
             "shape": list(self.axes.shape),
             "mean": _text(self.mean),
-            "axes": _text(self.axes),
+            **axes,
             "scale": _text(self.scale),
             "within": list(self.within),
             "beside": list(self.beside),
@@ -89,8 +91,12 @@ class Familiarity:
         within, beside, length = ((float(pair[0]), float(pair[1])) if pair else None for pair in usual)
         if within is None or beside is None:
             raise ValueError("out-of-distribution state without `within` or `beside`")
-        axes = _array(state["axes"]).reshape(state["shape"])
-        return cls(_array(state["mean"]), axes, _array(state["scale"]), within, beside, cut, length)
+        scale = _array(state["scale"])
+        if "axes16" in state:
+            axes = _over(_array(state["axes16"], "<f2").reshape(state["shape"]), scale)
+        else:
+            axes = _array(state["axes"]).reshape(state["shape"])
+        return cls(_array(state["mean"]), axes, scale, within, beside, cut, length)
 
 
 def looked_at(n: int, seed: int = 0) -> np.ndarray:
@@ -120,7 +126,7 @@ def fit_familiarity(train_features: ArrayLike, dimensions: int = DIMENSIONS, see
     kept = max(1, min(dimensions, len(features) // 4, int((size > 1e-6 * max(size[0], 1e-12)).sum())))
     scale = np.maximum(size[:kept] / np.sqrt(max(len(features) - 1, 1)), 1e-12)
     mean, scale = mean.astype(np.float32), scale.astype(np.float32)
-    axes = (axes[:kept] / scale[:, None]).astype(np.float32)
+    axes = _over(axes[:kept].astype(np.float16), scale)
     within, beside = _distances(pointing - mean, axes, scale)
     least = 1e-3 * float(scale[0])
     found = Familiarity(
@@ -146,9 +152,14 @@ def _usual(distance: np.ndarray, least: float) -> tuple[float, float]:
     return float(distance.mean()), max(float(distance.std()), least)
 
 
-def _text(array: np.ndarray) -> str:
-    return base64.b64encode(np.ascontiguousarray(array, "<f4").tobytes()).decode("ascii")
+def _over(axes: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Axes of length one, each divided by its standard deviation: the same before JSON and after."""
+    return axes.astype(np.float32) / scale[:, None]
 
 
-def _array(text: str) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(text), "<f4")
+def _text(array: np.ndarray, kind: str = "<f4") -> str:
+    return base64.b64encode(np.ascontiguousarray(array, kind).tobytes()).decode("ascii")
+
+
+def _array(text: str, kind: str = "<f4") -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), kind)

@@ -16,9 +16,9 @@ def known(n):
 
 
 def test_new_scans_of_the_same_kind_are_familiar_and_others_are_not():
-    familiar = fit_familiarity(known(400)).cut_at(known(300))
+    familiar = fit_familiarity(known(1200)).cut_at(known(300))
     assert np.mean(familiar.distance(known(500)) <= familiar.cut) > 0.96
-    along = known(50) + 8 * MIX[0]
+    along = known(50) + 12 * MIX[0]
     beside = known(50) + 4 * RNG.normal(size=(50, 300))
     for strange in (along, beside):
         assert np.mean(familiar.distance(strange) > familiar.cut) > 0.95
@@ -28,7 +28,7 @@ def test_it_survives_json_exactly_and_stays_small():
     features = RNG.normal(size=(500, 1280)).astype(np.float32)
     familiar = fit_familiarity(features)
     text = json.dumps(familiar.to_dict())
-    assert len(text) < 200_000
+    assert len(text) < 240_000  # trust.json holds that of two models or three
     again = Familiarity.from_dict(json.loads(text))
     np.testing.assert_array_equal(again.distance(features), familiar.distance(features))
     assert again.cut == familiar.cut
