@@ -51,14 +51,15 @@ def answer(curve: Curve, how: str) -> Answer:
     ahead = 100 if pool <= 70 else 2 * pool
     middle, low, high = curve.expect(ahead, same_patients=False)
     further = curve.gain(ahead, STEP)[0]
-    enough = next((n for n in AHEAD if n >= pool and curve.gain(n, STEP)[0] <= WORTH), None)
+    looked = [pool, *(n for n in AHEAD if n > pool)]
+    enough = next((n for n in looked if curve.gain(n, STEP)[0] <= WORTH), None)
     said = (
         f"With {_labels(now)} the AUROC is {measured:.2f} ({how}); at {ahead} expect {middle:.2f} "
         f"(90 % interval {low:.2f} to {high:.2f}); each further {STEP} add about {_amount(further)}."
     )
     if enough is None:
-        said += f" More labels are worth their while: even at {AHEAD[-1]} a class, {STEP} more add over {WORTH}."
-    elif enough <= pool:
+        said += f" More labels are worth their while: even at {looked[-1]} a class, {STEP} more add over {WORTH}."
+    elif enough == pool:
         said += " Labelling more brings little."
     else:
         said += f" Label about {enough} a class: beyond that, {STEP} more add no more than {WORTH}."
