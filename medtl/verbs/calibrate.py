@@ -215,9 +215,9 @@ def _sets_wanted(sets: str, coverage: float | None, refer: float | None, unlabel
         raise InputError(f"there are no prediction sets {sets!r}: choose one of {', '.join(KINDS)}")
     if sets == "weighted" and unlabelled is None:
         raise InputError("weighted sets are for the site of other scans: name them with --unlabelled")
-    for name, share in (("coverage", coverage), ("refer", refer)):
+    for name, share, usual in (("coverage", coverage, "0.9 for 90 %"), ("refer", refer, "0.2 for 20 %")):
         if share is not None and not 0 < share < 1:
-            raise InputError(f"--{name} {share:g} is not between 0 and 1: give a share such as 0.9 for 90 %")
+            raise InputError(f"--{name} {share:g} is not between 0 and 1: give a share such as {usual}")
 
 
 def _promised(trust: Trust, run: Run, coverage: float | None) -> None:

@@ -70,6 +70,8 @@ def finetune(
         raise InputError(
             f"harmonise: {mixes[0]} brings a source and a target together, for `medtl adapt`: leave it out"
         )
+    if shots is not None and shots < 1:
+        raise InputError(f"--shots {shots} draws nobody: give 1 or more patients a class, or leave it out for all")
     folder = shared.folder_for(out, resume, force, run)
     start = Run.load(run) if run is not None else None
     told = told if start is None else as_started(told, start)

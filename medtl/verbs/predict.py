@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,8 +54,9 @@ def predict(
     if members and uncertainty != "ensemble":
         raise InputError("members are those of an ensemble: give --uncertainty ensemble with --members")
     model = _model(run_or_export)
+    others = _members(model, uncertainty, members) if uncertainty is not None else []
     manifest = manifest_of(scans)
-    frame = model.predict(manifest) if uncertainty is None else _wavering(model, manifest, uncertainty, members)
+    frame = model.predict(manifest) if uncertainty is None else _wavering(model, manifest, uncertainty, others)
     if (decision := model.facts.get("decision") or {}).get("warn"):
         progress.warn(decision.get("sentence", ""))
     if unlike := outside_sentence(frame):
@@ -68,24 +69,31 @@ def predict(
     return frame
 
 
-def _wavering(
-    model: Run | Export, manifest: Manifest, uncertainty: str, members: Sequence[Path | str | Run]
-) -> pd.DataFrame:
-    """The table with the column `uncertainty`.
+def _members(model: Run | Export, uncertainty: str, members: Sequence[Path | str | Run]) -> list[Run]:
+    """The other Runs of an ensemble, before anything long is begun.
 
     Raises:
-        InputError: the model is an export, or what `uncertainty_of` refuses.
+        InputError: the model is an export, or what `refuse_what_cannot_be` refuses.
     """
     from medtl.errors import InputError
     from medtl.exports.runtime import Export
 
     if isinstance(model, Export):
         raise InputError(f"{model.path} is an export and has no uncertainty: give the Run that it was made from")
+    from medtl.runs.run import Run
+    from medtl.runs.uncertainty import refuse_what_cannot_be
+
+    others = [Run.load(member) for member in members or ()]
+    refuse_what_cannot_be(uncertainty, model, others)
+    return others
+
+
+def _wavering(model: Run | Export, manifest: Manifest, uncertainty: str, members: Sequence[Run]) -> pd.DataFrame:
+    """The table with the column `uncertainty`."""
     from medtl.runs.layout import MODEL
     from medtl.runs.predict import predict as predict_run
-    from medtl.runs.run import Run
 
-    return predict_run(model, manifest, MODEL, uncertainty, [Run.load(member) for member in members or ()])
+    return predict_run(cast("Run", model), manifest, MODEL, uncertainty, members)
 
 
 def _shown(frame: pd.DataFrame, manifest: Manifest) -> list[dict[str, str]]:

@@ -208,7 +208,7 @@ def test_more_shots_than_patients(place: Path, tmp_path: Path, capsys) -> None:
 
 
 def test_no_shots(place: Path, tmp_path: Path, capsys) -> None:
-    refused(place, tmp_path / "run", capsys, shots=0)
+    assert "--shots 0 draws nobody" in refused(place, tmp_path / "run", capsys, shots=0)
     assert not (tmp_path / "run").exists()
 
 
