@@ -89,8 +89,9 @@ def done(run: Run, on: Manifest, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return out
 
 
-def test_the_three_files_and_nothing_else(done: Path) -> None:
-    assert sorted(p.name for p in done.iterdir()) == ["metrics.json", "predictions.csv", "report.html"]
+def test_its_files_and_nothing_else(done: Path) -> None:
+    files = ["checklist.md", "metrics.json", "model_card.md", "predictions.csv", "report.html"]
+    assert sorted(p.name for p in done.iterdir()) == files
     assert [p.name for p in done.parent.iterdir()] == ["evaluation"]
 
 
