@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 
 DIMENSIONS = 64  # 64 x 1280 float16 are 220 kB of text; fewer tell less where two hospitals are known
 _MOST = 2000  # scans that the axes are fitted on
+_FOLDS = 5  # to set the cut on scans that the axes were not fitted to
+_MANY = 400  # from here on two folds are as good, and quicker
 
 
 @dataclass(frozen=True)
@@ -116,10 +118,23 @@ def fit_familiarity(train_features: ArrayLike, dimensions: int = DIMENSIONS, see
         seed: which scans, where there are more than 2000.
 
     Returns:
-        Cut at the 99th percentile of these scans; `cut_at` moves it to scans that the model has not seen.
+        Cut where 99 % of these scans are familiar to what was learnt from the others (axes that were fitted to a scan
+        lie close to it); `cut_at` moves it to scans that the model has not seen.
     """
     features = np.asarray(train_features, float)
     features = features[looked_at(len(features), seed)]
+    found = _fitted(features, dimensions).cut_at(features)
+    if len(features) < 2 * _FOLDS:
+        return found
+    distance = np.zeros(len(features))
+    folds = _FOLDS if len(features) <= _MANY else 2
+    for part in np.array_split(np.random.default_rng(seed).permutation(len(features)), folds):
+        distance[part] = _fitted(np.delete(features, part, axis=0), dimensions).distance(features[part])
+    return replace(found, cut=max(found.cut, float(np.quantile(distance, 0.99, method="higher"))))
+
+
+def _fitted(features: np.ndarray, dimensions: int) -> Familiarity:
+    """What these features (M, F) look like; not cut."""
     pointing, length = _pointing(features)
     mean = pointing.mean(axis=0)
     _, size, axes = np.linalg.svd(pointing - mean, full_matrices=False)
@@ -129,10 +144,9 @@ def fit_familiarity(train_features: ArrayLike, dimensions: int = DIMENSIONS, see
     axes = _over(axes[:kept].astype(np.float16), scale)
     within, beside = _distances(pointing - mean, axes, scale)
     least = 1e-3 * float(scale[0])
-    found = Familiarity(
+    return Familiarity(
         mean, axes, scale, _usual(within, 1e-3), _usual(beside, max(least, 1e-12)), np.inf, _usual(length, 1e-2)
     )
-    return found.cut_at(features)
 
 
 def _pointing(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

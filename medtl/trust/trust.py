@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -168,10 +168,12 @@ def fit_trust(
             "no labelled scan to calibrate on: give a manifest with labels (medtl index --labels labels.csv)"
         )
     names = np.arange(len(label)) if patient is None else np.asarray(patient)
+    fresh = False
     if train_features is not None and len(np.asarray(train_features)) > 1:
-        ood = fit_familiarity(train_features)
+        ood, fresh = fit_familiarity(train_features), True
     if ood is not None and features is not None and len(np.asarray(features)):
-        ood = ood.cut_at(features)
+        moved = ood.cut_at(features)  # some of these may be among those that it was fitted on
+        ood = replace(ood, cut=max(ood.cut, moved.cut)) if fresh else moved
     each = features is not None and len(np.asarray(features)) == len(label)  # not where unlabelled ones stand beside
     here = np.asarray(features, float)[known] if each else None
     logits, label, names = logits[known], label[known], names[known]

@@ -86,3 +86,15 @@ def test_the_cut_lets_the_share_through():
     others = known(1000)
     passed = np.mean(familiar.distance(others) <= familiar.cut_at(others).cut)
     assert 0.99 <= passed <= 0.992
+
+
+def test_new_scans_of_the_same_kind_are_familiar_where_few_were_learnt_from():
+    """Axes that were fitted to 200 scans in 400 dimensions lie close to these 200; the cut is not set on them."""
+    rng = np.random.default_rng(0)
+    axes = rng.normal(size=(60, 400)) * np.linspace(3, 0.3, 60)[:, None]
+    known, new = (5 + rng.normal(size=(n, 60)) @ axes + rng.normal(size=(n, 400)) for n in (200, 400))
+    found = fit_familiarity(known)
+    assert np.mean(found.distance(new) <= found.cut) > 0.9
+    assert np.quantile(found.distance(known), 0.99) < found.cut
+    strange = 5 + rng.normal(size=(200, 400)) * np.std(known)
+    assert np.mean(found.distance(strange) <= found.cut) < 0.1
