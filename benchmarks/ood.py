@@ -36,7 +36,7 @@ from medtl.runs.predict import outputs
 from medtl.scans import Manifest
 from medtl.scans.manifest import COLUMNS
 from medtl.training.batch_statistics import with_statistics_of
-from medtl.trust import fit_familiarity
+from medtl.trust import fit_familiarity, half_the_patients
 
 CACHE = Path(__file__).resolve().parent / "results" / "ood"
 #: Pictures of a set; scans of the model's own hospitals, to learn what is familiar and to cut.
@@ -223,16 +223,19 @@ def halves(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def judged(asked: Network, half: str) -> dict[str, dict[str, dict[str, float]]]:
     """Detector -> set -> AUROC against new scans of the model's own hospitals, and the share flagged.
 
-    The cut lets 99 % of one half of the held-out scans through; the other half is "known". The network that knows two
-    hospitals has learnt from the target's, unlabelled, and its test half is known, too.
+    The cut lets 99 % of scans through that nothing was learnt from. For a network that knows one hospital these are one
+    half of the held-out scans, and the other half is "known". To an adapted one the target is known: one half of the
+    scans that it adapted to is learnt from, the other half cuts, and the test half is "known" (`write_adapted`).
     """
     own = {part: asked(part) for part in PARTS}
-    in_halves = {part: halves(found) for part, found in own.items()}
-    to_cut, to_pass = ("report", "choose") if half == "choose" else ("choose", "report")
-    parts = ("held_out", "test") if asked.adapted else ("held_out",)
-    learnt = np.concatenate(
-        [own[part]["features"] for part in (("source", "target") if asked.adapted else ("source",))]
-    )
+    if asked.adapted:
+        learn = half_the_patients(own["target"]["patient"])
+        cut_on, new = (own["target"], ~learn), (own["test"], halves(own["test"])[half])
+        features = own["target"]["features"][learn]
+    else:
+        apart = halves(own["held_out"])
+        features = own["source"]["features"]
+        cut_on, new = (own["held_out"], ~apart[half]), (own["held_out"], apart[half])
     others = {name: asked(name) for name in SETS if name != f"{KIND[asked.pair.folder]} {asked.pair.source}"}
     if asked.adapted:
         others.pop(f"{KIND[asked.pair.folder]} {asked.pair.target}", None)
@@ -241,10 +244,9 @@ def judged(asked: Network, half: str) -> dict[str, dict[str, dict[str, float]]]:
         return detector(found["features"][rows].astype(float), found["logits"][rows].astype(float))
 
     told: dict[str, dict[str, dict[str, float]]] = {}
-    for name, detector in detectors(learnt).items():
-        cut_on = np.concatenate([scores(detector, own[part], in_halves[part][to_cut]) for part in parts])
-        known = np.concatenate([scores(detector, own[part], in_halves[part][to_pass]) for part in parts])
-        cut = np.quantile(cut_on, 0.99, method="higher")
+    for name, detector in detectors(features).items():
+        known = scores(detector, *new)
+        cut = np.quantile(scores(detector, *cut_on), 0.99, method="higher")
         told[name] = {"known": {"flagged": float(np.mean(known > cut))}}
         for other, found in others.items():
             strange = scores(detector, found, halves(found)[half])
@@ -261,21 +263,48 @@ def tables(folder: Path, seeds: Sequence[int], half: str) -> None:
     rows = Rows(CACHE.parent / "ood.jsonl")
     found: dict[tuple[str, str], list[dict]] = {}
     for each in networks(folder, seeds):
-        kind = each.name if each.name == "imagenet" else each.name.split("-", 3)[-1]
-        key = {"pair": each.pair.name, "network": each.name, "half": half, "most": MOST, "learnt": LEARNT}
+        kind = each.name.removeprefix(f"{each.pair.name}-").split("-", 1)[-1]
+        key = {
+            "pair": each.pair.name,
+            "network": each.name,
+            "half": half,
+            "most": MOST,
+            "learnt": LEARNT,
+            "target": "alone",
+        }
         result = rows.row(key, lambda each=each: judged(each, half))["result"]
         found.setdefault((each.pair.name, kind), []).append(result)
     print(f"\n{machine()}, {datetime.date.today().isoformat()}, the half to {half}\n")
-    for (pair, kind), results in found.items():
-        for what in ("auroc", "flagged"):
-            sets = [
-                name for name in results[0][next(iter(results[0]))] if what in results[0][next(iter(results[0]))][name]
-            ]
-            lines = [
-                [detector, *(f"{np.mean([result[detector][name][what] for result in results]):.3f}" for name in sets)]
-                for detector in results[0]
-            ]
-            print(f"{pair}, {kind}, {len(results)} networks: {what}\n\n" + markdown(["detector", *sets], lines), "\n")
+    mean = {
+        who: {
+            name: {other: _means([result[name][other] for result in results]) for other in results[0][name]}
+            for name in results[0]
+        }
+        for who, results in found.items()
+    }
+    lines = []
+    for (pair, kind), told in mean.items():
+        said = told["as medtl does"]
+        cells = [_cell(said.get(other)) for other in SETS]
+        lines.append([pair, f"{kind} ({len(found[pair, kind])})", f"{said['known']['flagged']:.0%}", *cells])
+    print(markdown(["pair", "network (seeds)", "known", *SETS], lines), "\n")
+    lines = []
+    for name in next(iter(mean.values())):
+        cells = []
+        for (pair, _), told in mean.items():
+            own = KIND[next(each.folder for each in PAIRS if each.name == pair)]
+            areas = [told[name][o]["auroc"] for o in told[name] if o not in ("known", "MR volumes") and own not in o]
+            cells.append(f"{np.mean(areas):.3f} ({min(areas):.3f})")
+        lines.append([name, *cells])
+    print(markdown(["detector", *(f"{pair}, {kind}" for pair, kind in mean)], lines), "\n")
+
+
+def _means(found: list[dict[str, float]]) -> dict[str, float]:
+    return {what: float(np.mean([each[what] for each in found])) for what in found[0]}
+
+
+def _cell(found: dict[str, float] | None) -> str:
+    return "" if found is None else f"{found['auroc']:.3f}, {found['flagged']:.0%}"
 
 
 def main() -> None:
