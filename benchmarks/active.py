@@ -27,6 +27,8 @@ from medtl.measures import auroc
 from medtl.measures.selection import SELECTIONS
 
 ROUNDS = (10, 20, 40, 100)
+#: With two classes `margin` is `entropy`.
+CHOICES = [name for name in SELECTIONS if name != "margin"]
 #: Of the others, one of each kind; more would be more of the same pictures.
 OTHERS = ("brazil: malignant", "brazil: BI-RADS 4 and 5", "guangzhou: pneumonia", "guangzhou: bacteria or virus")
 
@@ -75,7 +77,7 @@ def table(rows: Rows, names: list[str]) -> None:
     lines, whole = [], defaultdict(list)
     for (question, network), by_name in found.items():
         base = by_name["random"]
-        for name in SELECTIONS:
+        for name in CHOICES:
             seeds = sorted(set(by_name[name]) & set(base))
             if not seeds:
                 continue
@@ -115,7 +117,7 @@ def main() -> None:
     every = list(cases(told))
     for seed in range(told.seeds):
         for question, network, scans, pool, apart in every:
-            for name in SELECTIONS:
+            for name in CHOICES:
                 key = {"question": question, "network": network, "select": name, "seed": seed}
                 rows.row(key, lambda told=(scans, pool, apart, name, seed): asked(*told))
         print(seed, datetime.datetime.now().strftime("%H:%M:%S"), flush=True)

@@ -16,13 +16,14 @@ from __future__ import annotations
 import argparse
 import datetime
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 
 import numpy as np
 from _frozen import FOLDER, Frozen, others, reported
 from _rows import Rows, machine, markdown
 from scipy.optimize import minimize
+from scipy.special import ndtri
 
 from medtl.finetuning import STRATEGIES
 from medtl.finetuning.heads import Few
@@ -30,15 +31,15 @@ from medtl.search.curve import Curve, Point, Prior
 from medtl.search.learning_curve import Learner, chain, cross_validated, first, measured
 
 STRATEGY = "layers"
-#: Where the search for the prior begins, and what it is held to as by one curve: level, slope, mean power; logs of the
-#: deviations of level and slope, of luck, decay, bend and forgets, of the deviations of power and of log scale.
-START = np.array([0.8, 0.2, -0.1, *np.log([0.45, 0.08, 0.15, 0.35, 0.04, 0.15, 0.2, 0.5])])
+#: Where the search for the prior begins, and what it is held to as by one curve: level, slope; logs of the deviations
+#: of both, of luck, own and forgets, and of the deviation of log scale.
+START = np.array([0.8, 0.2, *np.log([0.45, 0.08, 0.15, 0.04, 0.15, 0.5])])
 TO_LEARN = (10, 20, 50, 100)
 #: Labels a class that are drawn from the first 20, or 10, five times, as the verb does; and the same in folds.
 WITHIN = {20: (1, 2, 5, 10), 10: (1, 2, 5)}
 DRAWS_WITHIN = 5
 IN_FOLDS = {20: (5, 16), 10: (3, 8)}
-DRAWS = 10
+DRAWS = 20
 DRAWS_OF_OTHERS = 3
 
 
@@ -126,39 +127,44 @@ def measure(told: argparse.Namespace, rows: Rows) -> None:
         print(draw, datetime.datetime.now().strftime("%H:%M:%S"), flush=True)
 
 
-def learnt(rows: Rows) -> Prior:
-    """The prior that makes the curves of the other questions most likely (empirical Bayes)."""
+def prior_of(rows: Iterable[dict]) -> Prior:
+    """The prior that makes these curves most likely (empirical Bayes)."""
     curves = []
-    names = {question.name for question in others()}
     for row in rows:
-        if row["key"]["question"] in names:
-            result = row["result"]
-            whole = [replace(point, draw=-1) for point in points(result["whole"]) if point.shots >= 20]
-            curves.append((*points(result["held apart"]["20"]), *whole))
+        whole = [replace(point, draw=-1) for point in points(row["result"]["whole"]) if point.shots >= 20]
+        curves.append((*points(row["result"]["held apart"]["20"]), *whole))
 
     def prior(x: np.ndarray) -> Prior:
-        level_deviation, slope_deviation, luck, decay, bend, forgets, power_deviation, scale_deviation = np.exp(x[3:])
-        shares = np.exp(-0.5 * ((np.array(Prior.powers) - x[2]) / power_deviation) ** 2) + 1e-4
-        scale_shares = np.exp(-0.5 * (np.log(Prior.scales) / scale_deviation) ** 2) + 1e-4
+        level_deviation, slope_deviation, luck, own, forgets, scale_deviation = np.exp(x[2:])
+        shares = np.exp(-0.5 * (np.log(Prior.scales) / scale_deviation) ** 2) + 1e-4
         return Prior(
             level=x[0],
             level_deviation=level_deviation,
             slope=x[1],
             slope_deviation=slope_deviation,
-            shares=tuple(shares / shares.sum()),
             luck=luck,
-            decay=decay,
-            bend=bend,
-            scale_shares=tuple(scale_shares / scale_shares.sum()),
+            own=own,
+            shares=tuple((shares / shares.sum()).tolist()),
             forgets=forgets,
+            stretch=1.0,
         )
 
     def loss(x: np.ndarray) -> float:
-        held = 0.5 * np.sum((x[3:9] - START[3:9]) ** 2) + 2 * np.sum((x[9:] - START[9:]) ** 2)
+        held = 0.5 * np.sum((x[2:-1] - START[2:-1]) ** 2) + 2 * (x[-1] - START[-1]) ** 2
         return held - sum(Curve(curve, 20, prior(x)).log_evidence for curve in curves)
 
-    print(len(curves), "curves of", len(names), "questions")
     return prior(minimize(loss, START, method="L-BFGS-B", options={"maxiter": 40}).x)
+
+
+def stretch(rows: list[dict]) -> float:
+    """What the deviation of a forecast must be multiplied by so that 9 of 10 of questions left out are held."""
+    needed = []
+    for question in sorted({row["key"]["question"] for row in rows}):
+        prior = prior_of(row for row in rows if row["key"]["question"] != question)
+        for row in (row for row in rows if row["key"]["question"] == question):
+            truth, middle, low, high = ndtri(np.clip(forecast(row, 20, "held apart", prior), 0.02, 0.995))
+            needed.append((truth - middle) / (high - middle if truth > middle else low - middle))
+    return float(np.quantile(needed, 0.9))
 
 
 def points(found: list) -> list[Point]:
@@ -178,6 +184,11 @@ def forecast(row: dict, pool: int, how: str, prior: Prior) -> tuple[float, float
     return target.auroc, *Curve(tuple(seen), pool, prior).expect(target.shots, **told)
 
 
+def forecasts(rows: list[dict], pool: int, how: str, prior: Prior) -> np.ndarray:
+    """A row a draw, as `forecast` gives it."""
+    return np.array([forecast(row, pool, how, prior) for row in rows])
+
+
 def table(rows: Rows, prior: Prior) -> None:
     print(f"\n{machine()}, {datetime.date.today().isoformat()}\n")
     lines = []
@@ -189,24 +200,27 @@ def table(rows: Rows, prior: Prior) -> None:
     for how in ("held apart", "folds"):
         for pool in (20, 10):
             for (question, network), mine in groups.items():
-                said = np.array([forecast(row, pool, how, prior) for row in mine])
-                lines.append([how, f"{pool} a class", question, network, *_numbers(said)])
-            if groups:
-                said = np.array([forecast(row, pool, how, prior) for mine in groups.values() for row in mine])
-                lines.append([how, f"{pool} a class", "all", "", *_numbers(said)])
-    header = ["measured on", "labels", "pair", "features", "draws", "AUROC at 100", "held", "median width", "bias"]
+                start = network.removeprefix(f"{question}-0-")
+                said = forecasts(mine, pool, how, prior)
+                lines.append([how, f"{pool} a class", question, start, *_numbers(said)])
+            for start in ("imagenet", "source-only"):
+                mine = [row for key, found in groups.items() if start in key[1] for row in found]
+                lines.append([how, f"{pool} a class", "all", start, *_numbers(forecasts(mine, pool, how, prior))])
+    header = ["measured on", "labels", "pair", "from", "draws", "AUROC at 100", "held", "median width", "bias", "error"]
     print(markdown(header, lines))
 
 
 def _numbers(said: np.ndarray) -> list[str]:
     truth, middle, low, high = said.T
     held = np.mean((truth >= low) & (truth <= high))
+    error = np.sqrt(np.mean((middle - truth) ** 2))
     return [
         str(len(said)),
         f"{truth.mean():.3f}",
         f"{held:.0%}",
         f"{np.median(high - low):.3f}",
         f"{np.mean(middle - truth):+.3f}",
+        f"{error:.3f}",
     ]
 
 
@@ -220,7 +234,9 @@ def main() -> None:
     if told.step == "measure":
         measure(told, rows)
     elif told.step == "prior":
-        print(learnt(rows))
+        names = {question.name for question in others()}
+        chosen = [row for row in rows if row["key"]["question"] in names]
+        print(len(chosen), "curves:", prior_of(chosen), "stretch", stretch(chosen))
     else:
         table(rows, Prior())
 

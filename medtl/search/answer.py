@@ -55,7 +55,7 @@ def answer(curve: Curve, how: str) -> Answer:
     enough = next((n for n in looked if curve.gain(n, STEP)[0] <= WORTH), None)
     said = (
         f"With {_labels(now)} the AUROC is {measured:.2f} ({how}); at {ahead} expect {middle:.2f} "
-        f"(90 % interval {low:.2f} to {high:.2f}); each further {STEP} add about {_amount(further)}."
+        f"(90 % interval {low:.2f} to {high:.2f}); each further {STEP} add {_amount(further)}."
     )
     if enough is None:
         said += f" More labels are worth their while: even at {looked[-1]} a class, {STEP} more add over {WORTH}."
@@ -96,4 +96,4 @@ def _labels(n: int) -> str:
 
 
 def _amount(gain: float) -> str:
-    return "less than 0.01" if gain < 0.005 else f"{gain:.2f}"
+    return "less than 0.01" if gain < 0.005 else f"about {gain:.2f}"

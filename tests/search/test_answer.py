@@ -12,7 +12,7 @@ def curve(pool: int, areas: dict[int, float]) -> Curve:
     return Curve(tuple(Point(n, draw, area, 0.02) for n, area in areas.items() for draw in range(3)), pool)
 
 
-@pytest.mark.parametrize("pool", [30, 400, 600])
+@pytest.mark.parametrize("pool", [100, 400, 600])
 def test_a_curve_that_is_flat_asks_for_no_more(pool: int) -> None:
     found = answer(curve(pool, {5: 0.98, 10: 0.985, 20: 0.99}), "on 80 patients held apart")
     assert found.sentence.startswith("With 20 labels a class the AUROC is 0.99 (on 80 patients held apart); at ")

@@ -11,39 +11,43 @@ from medtl.search.curve import Curve, Point, Prior
 LEVELS = (1, 2, 5, 10, 20)
 
 
-def points_on(level: float, slope: float, power: float, error: float = 0.001) -> tuple[Point, ...]:
-    def at(n: float) -> float:
-        bend = np.log(n / 20) if power == 0 else ((n / 20) ** power - 1) / power
-        return float(ndtr(level + slope * bend))
-
-    return tuple(Point(n, 0, at(n), error) for n in (1, 2, 5, 10, 20, 50))
+def points_on(level: float, slope: float, error: float = 0.001) -> tuple[Point, ...]:
+    shots = (1, 2, 5, 10, 20, 50)
+    return tuple(Point(n, 0, float(ndtr(level + slope * np.log(n / 20))), error) for n in shots)
 
 
 #: Of one curve's own points nothing scatters: what is left is the curve.
-SMOOTH = Prior(
-    luck=1e-3, bend=1e-3, powers=(-0.6, -0.4, -0.2, 0.0), shares=(0.25,) * 4, scales=(1.0,), scale_shares=(1.0,)
-)
-
-#: Questions neither hopeless nor solved, and the luck of independent labels, which falls with the root of their number.
-USUAL = Prior(level=0.7, level_deviation=0.25, luck=0.12, decay=0.5)
+SMOOTH = Prior(luck=1e-3, own=1e-3, scales=(1.0,), shares=(1.0,), stretch=1.0)
+#: Questions neither hopeless nor solved, whose labels matter more than is usual.
+USUAL = Prior(level=0.7, level_deviation=0.25, luck=0.12, stretch=1.0)
 #: All questions scatter alike.
-PLAIN = Prior(scales=(1.0,), scale_shares=(1.0,))
+PLAIN = Prior(scales=(1.0,), shares=(1.0,), stretch=1.0)
 
 
-@pytest.mark.parametrize("power", [-0.4, 0.0])
-@pytest.mark.parametrize("slope", [0.08, 0.2])
-def test_a_known_curve_is_found_again(slope: float, power: float) -> None:
-    curve = Curve(points_on(0.7, slope, power), 50, SMOOTH)
-    bend = np.log(5) if power == 0 else (5**power - 1) / power
+@pytest.mark.parametrize("level", [0.3, 0.9])
+@pytest.mark.parametrize("slope", [0.08, 0.3])
+def test_a_known_curve_is_found_again(level: float, slope: float) -> None:
+    curve = Curve(points_on(level, slope), 50, SMOOTH)
     middle, low, high = curve.expect(100)
-    assert middle == pytest.approx(ndtr(0.7 + slope * bend), abs=0.01)
+    assert middle == pytest.approx(ndtr(level + slope * np.log(5)), abs=0.01)
     assert low < middle < high and high - low < 0.05
+
+
+def test_questions_whose_models_scatter_get_wider_intervals() -> None:
+    def width(scatter: float) -> float:
+        rng = np.random.default_rng(0)
+        wanted = [(n, d) for n in (2, 5, 10, 15) for d in range(5)]
+        points = [Point(n, d, float(ndtr(0.7 + scatter * rng.normal())), 0.01) for n, d in wanted]
+        _, low, high = Curve(tuple(points), 20).expect(100)
+        return high - low
+
+    assert width(0.3) > 1.5 * width(0.02)
 
 
 def test_without_a_point_it_is_the_prior() -> None:
     middle, low, high = Curve((), 20, PLAIN).expect(20, same_patients=False)
     prior = Curve((), 20, PLAIN).prior
-    spread = np.sqrt(prior.level_deviation**2 + prior.luck**2 + prior.bend**2)
+    spread = np.sqrt(prior.level_deviation**2 + prior.luck**2 + prior.own**2)
     assert middle == pytest.approx(ndtr(prior.level), abs=1e-6)
     assert (low, high) == pytest.approx(tuple(ndtr(prior.level + ndtri([0.05, 0.95]) * spread)), abs=1e-6)
 
@@ -90,8 +94,7 @@ def simulated(
     """Points of draws within a pool, and the AUROC measured with 100 labels a class, the pool among them."""
     level = rng.normal(prior.level, prior.level_deviation)
     slope = rng.normal(prior.slope, prior.slope_deviation)
-    power = rng.choice(prior.powers, p=prior.shares)
-    scale = rng.choice(prior.scales, p=prior.scale_shares)
+    scale = rng.choice(prior.scales, p=prior.shares)
     luck = rng.normal(size=100) * scale * prior.luck * np.sqrt(20)  # of each label; a model has the mean of its own
     wanted = [(n, d) for n in LEVELS for d in range(3 if n < pool else 1)] + [(100, 0)]
     n = np.array([each[0] for each in wanted])
@@ -100,9 +103,8 @@ def simulated(
     orders = [rng.permutation(pool) for _ in range(3)]
     made = []
     for (shots, draw), of_patients in zip(wanted, patients, strict=True):
-        bend = np.log(shots / 20) if power == 0 else ((shots / 20) ** power - 1) / power
         own = luck[orders[draw][:shots]] if shots <= pool else luck
-        z = level + slope * bend + own.mean() + rng.normal(0, scale * prior.bend)
+        z = level + slope * np.log(shots / 20) + own.mean() + rng.normal(0, scale * prior.own * np.sqrt(20 / shots))
         if shots == 100 and not same_patients:
             of_patients = rng.normal()
         error = 0.035 / (np.exp(-0.5 * z**2) / np.sqrt(2 * np.pi))
