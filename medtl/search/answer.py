@@ -28,7 +28,9 @@ class Answer:
         now: labels a class that there are.
         auroc: with all of them, as measured.
         ahead: labels a class that the sentence looks ahead to.
-        expected: rows for curve.json and the figure: labels_a_class, auroc, low, high (90 %).
+        expected: rows for curve.json: labels_a_class, auroc; low and high, between which 90 % of the models are expected
+            that are measured on the same patients; lowest and highest, likewise on ever so many new patients.
+        apart: whether it was measured on patients whom no model learns from; else low and high are for new patients.
     """
 
     sentence: str
@@ -36,26 +38,32 @@ class Answer:
     auroc: float
     ahead: int
     expected: tuple[dict[str, float], ...]
+    apart: bool = True
 
 
-def answer(curve: Curve, how: str) -> Answer:
+def answer(curve: Curve, how: str, apart: bool = True) -> Answer:
     """Put a fitted curve into words.
 
     Args:
         curve: of labels a class.
         how: what the AUROC was measured on, such as "on 84 patients held apart".
+        apart: these are patients whom no model learns from, so that what is expected can be measured on them too.
     """
     now = int(max(point.shots for point in curve.points))
     measured = mean_of(curve.points, now)
     pool = int(curve.pool)
     ahead = 100 if pool <= 70 else 2 * pool
-    middle, low, high = curve.expect(ahead, same_patients=False)
+    middle, low, high = curve.expect(ahead, same_patients=apart)
+    _, lowest, highest = curve.expect(ahead, same_patients=False)
+    interval = f"90 % interval {low:.2f} to {high:.2f}"
+    if apart:
+        interval = f"{interval} on these patients, {lowest:.2f} to {highest:.2f} on new ones"
     further = curve.gain(ahead, STEP)[0]
     looked = [pool, *(n for n in AHEAD if n > pool)]
     enough = next((n for n in looked if curve.gain(n, STEP)[0] <= WORTH), None)
     said = (
         f"With {_labels(now)} the AUROC is {measured:.2f} ({how}); at {ahead} expect {middle:.2f} "
-        f"(90 % interval {low:.2f} to {high:.2f}); each further {STEP} add {_amount(further)}."
+        f"({interval}); each further {STEP} add {_amount(further)}."
     )
     if enough is None:
         said += f" More labels are worth their while: even at {looked[-1]} a class, {STEP} more add over {WORTH}."
@@ -64,7 +72,7 @@ def answer(curve: Curve, how: str) -> Answer:
     else:
         said += f" Label about {enough} a class: beyond that, {STEP} more add no more than {WORTH}."
     levels = sorted({1, 2, 5, 10, 20, 50, 100, pool, ahead, 2 * ahead})
-    return Answer(said, now, measured, ahead, tuple(_row(curve, n) for n in levels))
+    return Answer(said, now, measured, ahead, tuple(_row(curve, n, apart) for n in levels), apart)
 
 
 def mean_of(points: Sequence[Point], shots: float) -> float:
@@ -86,9 +94,11 @@ def table(points: Sequence[Point]) -> list[dict[str, Any]]:
     ]
 
 
-def _row(curve: Curve, n: float) -> dict[str, float]:
-    middle, low, high = curve.expect(n, same_patients=False)
-    return {"labels_a_class": n, "auroc": round(middle, 4), "low": round(low, 4), "high": round(high, 4)}
+def _row(curve: Curve, n: float, apart: bool) -> dict[str, float]:
+    middle, low, high = curve.expect(n, same_patients=apart)
+    _, lowest, highest = curve.expect(n, same_patients=False)
+    found = {"auroc": middle, "low": low, "high": high, "lowest": lowest, "highest": highest}
+    return {"labels_a_class": n, **{name: round(value, 4) for name, value in found.items()}}
 
 
 def _labels(n: int) -> str:

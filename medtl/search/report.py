@@ -24,8 +24,11 @@ def figure(curve: Curve, answer: Answer) -> Figure:
     drawn = Figure(figsize=(6.4, 3.9), layout="constrained")
     axes = drawn.subplots()
     ahead = np.geomspace(1, 2 * answer.ahead, 40)
-    middle, low, high = np.array([curve.expect(n, same_patients=False) for n in ahead]).T
-    axes.fill_between(ahead, low, high, color=ADAPTED, alpha=0.14, lw=0, label="90 % interval")
+    _, lowest, highest = np.array([curve.expect(n, same_patients=False) for n in ahead]).T
+    middle, low, high = np.array([curve.expect(n, same_patients=answer.apart) for n in ahead]).T
+    axes.fill_between(ahead, lowest, highest, color=ADAPTED, alpha=0.10, lw=0, label="90 %, on new patients")
+    if answer.apart:
+        axes.fill_between(ahead, low, high, color=ADAPTED, alpha=0.18, lw=0, label="90 %, on these patients")
     axes.plot(ahead, middle, color=ADAPTED, lw=2, label="expected")
     shots = [point.shots for point in curve.points]
     axes.plot(shots, [point.auroc for point in curve.points], "o", ms=4, color=MUTED, alpha=0.55, mew=0, label="a draw")
@@ -37,7 +40,7 @@ def figure(curve: Curve, answer: Answer) -> Figure:
     ticks = sorted({*levels, answer.ahead, 2 * answer.ahead})
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_ylim(min(0.45, *low, *means), 1.0)
+    axes.set_ylim(min(0.45, *lowest, *means), 1.0)
     axes.legend(loc="lower right", fontsize=8.5, ncols=2)
     return drawn
 

@@ -92,7 +92,7 @@ def learning_curve(
     if not points:
         raise InputError("a learning curve needs two labelled patients of each class: label some more")
     curve = Curve(tuple(points), pool)
-    found = answer(curve, how)
+    found = answer(curve, how, bool(len(scans.apart)))
     label, patient = scans.cohort.label, np.asarray(scans.cohort.patient)
     labelled = np.flatnonzero(scans.labelled)
     ours = scans.pool  # labels that are measured on choose nothing
