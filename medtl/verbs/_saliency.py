@@ -58,7 +58,7 @@ def score_saliency(
     for result in results:
         run, which = models[result.name]
         said = answers(result)
-        marked = progress.track(rows, f"Where {result.name} looks")
+        marked = progress.track(rows, f"Saliency of {result.name}")
         scans = ((scan, int(said[row])) for row, scan in _marked(seen.cohort(run), marked, masks))
         scores.extend(saliency_scores(result.name, run.classifier(which), scans))
     return tuple(scores), note
