@@ -22,11 +22,14 @@ from medtl.training.adaptation import Adapted
 from medtl.training.config import Config
 from medtl.training.few_labels import FineTuned
 from medtl.training.roles import prior_of
-from medtl.trust import Trust, fit_familiarity, fit_trust, looked_at
+from medtl.trust import Trust, fit_familiarity, fit_trust, half_the_patients, looked_at
 from medtl.verbs._training import CHECKPOINTS, Cohorts, labelled_rows
 
 #: Labelled scans from which on a calibrate split of its own serves better than cross-validation.
 MANY = 40
+#: From twice so many of the target's scans on, what is familiar to the adapted model is learnt from them alone. Source
+#: scans judged with their own batch statistics, as it never sees them, hide what is strange (docs/uncertainty.md).
+TARGET_ALONE = 50
 
 
 def trained_on(cohorts: Iterable[Cohort], start: Run | None) -> Fingerprint:
@@ -58,15 +61,10 @@ def write_adapted(
     for name, model in adapted.models.items():
         at_source = adapted.at_source[name]
         logits, features = outputs(at_source, held_out)
-        here = outputs(model, target)[1]
+        here, own = outputs(model, target)[1], name != "source-only"
+        to_learn, to_cut = what_is_familiar(at_source, source, features, here, target.patient, own)
         trust[name] = fit_trust(
-            logits,
-            held_out.label,
-            held_out.patient,
-            np.concatenate([features, here]),
-            train_features(at_source, source, here),
-            task,
-            sites=held_out.site_names,
+            logits, held_out.label, held_out.patient, to_cut, to_learn, task, sites=held_out.site_names
         )
     decision = adapted.decision
     run = write_run(
@@ -103,6 +101,34 @@ def write_adapted(
     )
     shutil.rmtree(folder / CHECKPOINTS)
     return run
+
+
+def what_is_familiar(
+    at_source: Classifier,
+    source: Cohort,
+    held_out_features: np.ndarray,
+    target_features: np.ndarray,
+    patient: np.ndarray,
+    own_statistics: bool,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Features of scans to learn what is familiar from, and of scans of other patients to set the cut.
+
+    Half of the target's patients stand on each side; source scans beside them, and held-out ones, unless the model is
+    made for the target by its own batch statistics and there are enough of the target's scans.
+
+    Args:
+        at_source: the model as it judges source scans.
+        source: those that it was trained on.
+        held_out_features: (H, F) of other source patients.
+        target_features: (N, F) as the model judges the target's scans.
+        patient: (N,) of the target's scans.
+        own_statistics: whether the model has the target's batch statistics.
+    """
+    learnt = half_the_patients(patient)
+    here, there = target_features[learnt], target_features[~learnt]
+    if own_statistics and min(len(here), len(there)) >= TARGET_ALONE:
+        return here, there
+    return train_features(at_source, source, here), np.concatenate([held_out_features, there])
 
 
 def train_features(at_source: Classifier, source: Cohort, target_features: np.ndarray) -> np.ndarray:
@@ -144,18 +170,20 @@ def write_finetuned(
     least = MANY // 2 if tuned.held_out is not None else 5
     used = [labelled]
     logits: np.ndarray | None
-    everywhere = outputs(tuned.classifier, everyone)[1]
+    everywhere, known = outputs(tuned.classifier, everyone)[1], half_the_patients(everyone.patient)
     if apart.any() and _enough(everyone.label[apart], len(everyone.classes), least):
         calibration = everyone.select(apart)
         logits, features = outputs(tuned.classifier, calibration)
         used.append(calibration)
+        known = ~apart
     else:
-        calibration, logits, features = labelled, tuned.held_out, everywhere
+        calibration, logits, features = labelled, tuned.held_out, everywhere[~known]
     if logits is None:
         warn("no labelled scans were left to calibrate on: give `medtl calibrate` some of other patients")
-        trust = {"fine-tuned": Trust(task=task, ood=fit_familiarity(everywhere) if len(everywhere) > 1 else None)}
+        ood = fit_familiarity(everywhere[known]).cut_at(features) if known.sum() > 1 else None
+        trust = {"fine-tuned": Trust(task=task, ood=ood)}
     else:
-        told = logits, calibration.label, calibration.patient, features, everywhere, task
+        told = logits, calibration.label, calibration.patient, features, everywhere[known], task
         trust = {"fine-tuned": fit_trust(*told, sites=calibration.site_names)}
     models = {"fine-tuned": tuned.classifier}
     if start is not None:

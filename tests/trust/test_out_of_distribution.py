@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from medtl.trust import Familiarity, fit_familiarity
+from medtl.trust import Familiarity, fit_familiarity, half_the_patients
 
 RNG = np.random.default_rng(0)
 MIX = RNG.normal(size=(20, 300))
@@ -98,3 +98,20 @@ def test_new_scans_of_the_same_kind_are_familiar_where_few_were_learnt_from():
     assert np.quantile(found.distance(known), 0.99) < found.cut
     strange = 5 + rng.normal(size=(200, 400)) * np.std(known)
     assert np.mean(found.distance(strange) <= found.cut) < 0.1
+
+
+def test_patients_are_halved_whole_and_always_alike():
+    patient = np.repeat([f"P{number}" for number in range(9)], [1, 5, 2, 3, 1, 1, 4, 2, 1])
+    learnt = half_the_patients(patient)
+    assert not set(patient[learnt]) & set(patient[~learnt])
+    assert (len(set(patient[learnt])), len(set(patient[~learnt]))) == (5, 4)
+    np.testing.assert_array_equal(learnt, half_the_patients(patient))
+
+
+def test_scans_that_it_was_fitted_on_would_cut_too_low():
+    features = known(400)
+    learnt = np.arange(400) < 200
+    familiar = fit_familiarity(features[learnt])
+    new = familiar.distance(known(500))
+    assert np.mean(new > familiar.cut_at(features[learnt]).cut) > 0.5
+    assert np.mean(new > familiar.cut_at(features[~learnt]).cut) < 0.04
