@@ -28,8 +28,8 @@ class Answer:
         now: labels a class that there are.
         auroc: with all of them, as measured.
         ahead: labels a class that the sentence looks ahead to.
-        expected: rows for curve.json: labels_a_class, auroc; low and high, between which 90 % of the models are expected
-            that are measured on the same patients; lowest and highest, likewise on ever so many new patients.
+        expected: rows for curve.json, from `now` on: labels_a_class, auroc; low and high, between which 90 % of the
+            models are expected that are measured on the same patients; lowest and highest, on ever so many new ones.
         apart: whether it was measured on patients whom no model learns from; else low and high are for new patients.
     """
 
@@ -71,7 +71,7 @@ def answer(curve: Curve, how: str, apart: bool = True) -> Answer:
         said += " Labelling more brings little."
     else:
         said += f" Label about {enough} a class: beyond that, {STEP} more add no more than {WORTH}."
-    levels = sorted({1, 2, 5, 10, 20, 50, 100, pool, ahead, 2 * ahead})
+    levels = sorted({now, *(n for n in (20, 50, 100, 200, ahead, 2 * ahead) if n > now)})
     return Answer(said, now, measured, ahead, tuple(_row(curve, n, apart) for n in levels), apart)
 
 

@@ -23,13 +23,16 @@ def figure(curve: Curve, answer: Answer) -> Figure:
     """AUROC by labels a class: every draw, their mean, and what is expected with its 90 % interval."""
     drawn = Figure(figsize=(6.4, 3.9), layout="constrained")
     axes = drawn.subplots()
-    ahead = np.geomspace(1, 2 * answer.ahead, 40)
+    ahead = np.geomspace(answer.now, 2 * answer.ahead, 40)
     _, lowest, highest = np.array([curve.expect(n, same_patients=False) for n in ahead]).T
     middle, low, high = np.array([curve.expect(n, same_patients=answer.apart) for n in ahead]).T
     axes.fill_between(ahead, lowest, highest, color=ADAPTED, alpha=0.10, lw=0, label="90 %, on new patients")
     if answer.apart:
         axes.fill_between(ahead, low, high, color=ADAPTED, alpha=0.18, lw=0, label="90 %, on these patients")
     axes.plot(ahead, middle, color=ADAPTED, lw=2, label="expected")
+    before = np.geomspace(1, answer.now, 20)
+    line = [curve.expect(n, same_patients=answer.apart)[0] for n in before]
+    axes.plot(before, line, color=ADAPTED, lw=1.2, alpha=0.6)
     shots = [point.shots for point in curve.points]
     axes.plot(shots, [point.auroc for point in curve.points], "o", ms=4, color=MUTED, alpha=0.55, mew=0, label="a draw")
     levels = sorted(set(shots))
@@ -40,8 +43,8 @@ def figure(curve: Curve, answer: Answer) -> Figure:
     ticks = sorted({*levels, answer.ahead, 2 * answer.ahead})
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_ylim(min(0.45, *lowest, *means), 1.0)
-    axes.legend(loc="lower right", fontsize=8.5, ncols=2)
+    axes.set_ylim(max(0.0, min(0.45, *lowest, *(point.auroc - 0.02 for point in curve.points))), 1.0)
+    axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), fontsize=8.5, ncols=3, columnspacing=1.2)
     return drawn
 
 
