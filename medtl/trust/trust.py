@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -143,7 +143,8 @@ def fit_trust(
         logits: (N, K).
         label: (N,) class numbers, negative where unlabelled (left out); "multilabel": (N, K) 0, 1 or nan.
         patient: (N,) names; None: every scan is a patient of its own.
-        features: (N, F) of these scans, to set the out-of-distribution cut; unlabelled ones count too.
+        features: (N, F) of these scans, to set the out-of-distribution cut; unlabelled ones count too, and with
+            `train_features` none of those (`half_the_patients`).
         train_features: (M, F) of the scans trained on, to learn what is familiar.
         task: "binary", "multiclass" or "multilabel".
         method: a name in CALIBRATORS.
@@ -168,12 +169,10 @@ def fit_trust(
             "no labelled scan to calibrate on: give a manifest with labels (medtl index --labels labels.csv)"
         )
     names = np.arange(len(label)) if patient is None else np.asarray(patient)
-    fresh = False
     if train_features is not None and len(np.asarray(train_features)) > 1:
-        ood, fresh = fit_familiarity(train_features), True
+        ood = fit_familiarity(train_features)
     if ood is not None and features is not None and len(np.asarray(features)):
-        moved = ood.cut_at(features)  # some of these may be among those that it was fitted on
-        ood = replace(ood, cut=max(ood.cut, moved.cut)) if fresh else moved
+        ood = ood.cut_at(features)
     each = features is not None and len(np.asarray(features)) == len(label)  # not where unlabelled ones stand beside
     here = np.asarray(features, float)[known] if each else None
     logits, label, names = logits[known], label[known], names[known]

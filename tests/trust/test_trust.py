@@ -33,7 +33,7 @@ def test_what_is_written_judges_as_what_was_fitted(task, classes, method):
     assert before.prediction_set == after.prediction_set
     assert before.probabilities.shape == (120, classes)
     assert before.prediction.shape == ((120, classes) if task == "multilabel" else (120,))
-    assert before.in_distribution.mean() >= 0.99
+    assert before.in_distribution.mean() >= 0.975
     assert trust.calibrated_on["sites"] == ["egypt"]
     assert (trust.threshold is None) == (task != "binary")
 
