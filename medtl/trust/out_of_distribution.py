@@ -61,8 +61,12 @@ class Familiarity:
 
     def cut_at(self, features: ArrayLike, share: float = SHARE) -> Familiarity:
         """The same with the cut such that `share` of these scans (at least) are familiar; it was fitted on others."""
-        distance = self.distance(features)
-        return replace(self, cut=float(np.quantile(distance, share, method="higher")) if len(distance) else np.inf)
+        distance = np.sort(self.distance(features))
+        if not len(distance):
+            return replace(self, cut=np.inf)
+        last = int(np.ceil(share * (len(distance) - 1) - 1e-9))
+        further = distance[last + 1] if last + 1 < len(distance) else 1.01 * distance[last]
+        return replace(self, cut=float((distance[last] + further) / 2))  # on no scan: an export rounds otherwise
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; arrays as base64 of little-endian float32, axes of length one as float16."""
