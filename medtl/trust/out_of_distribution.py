@@ -129,7 +129,8 @@ def fit_familiarity(train_features: ArrayLike, dimensions: int = DIMENSIONS, see
 
     Args:
         train_features: (M, F), M at least 2.
-        dimensions: principal axes at most; a quarter of the scans at most.
+        dimensions: principal axes at most; an eighth of the scans at most (with a quarter of 120 scans, less is told
+            apart).
         seed: which scans, where there are more than 2000.
 
     Returns:
@@ -147,7 +148,7 @@ def _fitted(features: np.ndarray, dimensions: int) -> Familiarity:
     pointing, length = _pointing(features)
     mean = pointing.mean(axis=0)
     _, size, axes = np.linalg.svd(pointing - mean, full_matrices=False)
-    kept = max(1, min(dimensions, len(features) // 4, int((size > 1e-6 * max(size[0], 1e-12)).sum())))
+    kept = max(1, min(dimensions, len(features) // 8, int((size > 1e-6 * max(size[0], 1e-12)).sum())))
     scale = np.maximum(size[:kept] / np.sqrt(max(len(features) - 1, 1)), 1e-12)
     mean, scale = mean.astype(np.float32), scale.astype(np.float32)
     axes = _over(axes[:kept].astype(np.float16), scale)
