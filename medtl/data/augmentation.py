@@ -7,7 +7,7 @@ tenth of the training step. These do the same arithmetic for the batch at once, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -59,6 +59,16 @@ class Augmentation:
     blur_sigma: float = 1.0
     holes: int = 0
     hole: float = 0.2
+
+    def stronger(self) -> Augmentation:
+        """Twice as far in every way that it goes, and a hole: the second view of consistency methods.
+
+        As RandAugment and Cutout in FixMatch (Sohn et al., NeurIPS 2020, arXiv:2001.07685), without the colours that
+        a grey scan has not.
+        """
+        wider = ("rotation", "scale", "translation", "contrast", "brightness", "gamma", "noise", "blur")
+        twice = {name: 2 * getattr(self, name) for name in wider}
+        return replace(self, **{**twice, "blur": min(1.0, twice["blur"])}, holes=self.holes + 1)
 
     def __call__(self, pixels: Tensor, generator: torch.Generator, bag: Tensor | None = None) -> Tensor:
         """One random view of each scan.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from medtl.models.classifier import Classifier
@@ -21,7 +22,7 @@ class Batch(NamedTuple):
     label: Tensor | None  # (N,) class, or (N, K) 0/1/NaN; None: unlabelled
     site: Tensor  # (N,) site number
     row: Tensor  # (N,) row of its cohort: weights, pseudo-labels, edges of a graph
-    strong: Tensor | None = None  # a second, stronger view, where the method asks for one
+    strong: Tensor | None = None  # a second, stronger view of an unlabelled role, where the method asks for two
 
 
 class Step(NamedTuple):
@@ -39,11 +40,17 @@ class Method(nn.Module):
     """
 
     roles: ClassVar[tuple[str, ...]] = ("source", "target")  # or "labelled" (target with labels), "support", "query"
-    views: ClassVar[int] = 1
+    views: ClassVar[int] = 1  # 2: unlabelled roles are dealt a stronger view beside the usual one
+    own_statistics: ClassVar[bool] = False  # the predictor has the target's batch statistics, no mixture of the sites'
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
         self.classifier = classifier
+
+    @classmethod
+    def known(cls, cohorts: Mapping[str, Any]) -> dict[str, Any]:
+        """Options that follow from the cohorts of its roles, such as how many sites there are, unless they are told."""
+        return {}
 
     def forward(self, batch: Batch) -> Output:
         """The classifier's output for a batch."""
@@ -58,7 +65,13 @@ class Method(nn.Module):
         return {}
 
     def prepare(self, data: Any, progress: float) -> None:
-        """Before each epoch, without gradient: weights, pseudo-labels, statistics."""
+        """Before each epoch, without gradient: weights, pseudo-labels, statistics.
+
+        Args:
+            data: role -> `medtl.training.Role`, whose `cohort` holds the scans (a role without labels hides them: do
+                not look). `medtl.models.look(self.classifier, cohort)` gives features and logits of all of them.
+            progress: in [0, 1]; the first call of an unbroken training has 0, a resumed one begins later.
+        """
 
     def steps(self, progress: float) -> Sequence[Step]:
         """The optimiser steps that one batch of each role is good for."""
@@ -78,3 +91,15 @@ class Method(nn.Module):
     def measures(self) -> dict[str, Tensor | float]:
         """Numbers of the last step worth a column in the log, left on the device: reading one waits for the GPU."""
         return {}
+
+    def source_weights(self) -> Tensor | None:
+        """(N,) how much each source scan counts, 1 on average; None where all count alike."""
+        return None
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """As torch's; a buffer that `prepare` sized by its cohort takes the size that it had."""
+        for name, buffer in self.named_buffers():
+            if name in state_dict and state_dict[name].shape != buffer.shape:
+                owner, _, short = name.rpartition(".")
+                setattr(self.get_submodule(owner), short, torch.empty_like(state_dict[name], device=buffer.device))
+        return super().load_state_dict(state_dict, strict, assign)

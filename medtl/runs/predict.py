@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import nn
 
 from medtl.errors import InputError
-from medtl.progress import track
+from medtl.models import look
 from medtl.runs.rows import Remark, of_members, prediction_rows, prepared, remarks_of
 from medtl.runs.uncertainty import Asked, refuse_what_cannot_be, uncertainty_of
 
@@ -20,9 +19,6 @@ if TYPE_CHECKING:
     from medtl.data import Cohort
     from medtl.runs.run import Run
     from medtl.scans import Manifest
-
-# Pictures or slices in one forward pass, the same for everyone, so that a prediction does not depend on a setting.
-INSTANCES = 64
 
 
 def outputs(classifier: nn.Module, cohort: Cohort, progress: str = "") -> tuple[np.ndarray, np.ndarray]:
@@ -36,20 +32,8 @@ def outputs(classifier: nn.Module, cohort: Cohort, progress: str = "") -> tuple[
     Returns:
         logits float32 (N, K) and features float32 (N, F), in the cohort's order.
     """
-    logits, features = [], []
-    device = next(classifier.parameters()).device
-    with torch.inference_mode():
-        dealt = list(batches(cohort.bag_sizes))
-        for scans in track(dealt, progress) if progress else dealt:
-            pixels = [torch.from_numpy(np.asarray(cohort.pixels(i), np.float32)) for i in scans]
-            bag = torch.repeat_interleave(torch.arange(len(scans)), torch.tensor([len(p) for p in pixels]))
-            stacked = torch.cat(pixels).to(device, memory_format=torch.channels_last)
-            output = classifier(stacked, bag.to(device), len(scans))
-            logits.append(output.logits.float().cpu().numpy())
-            features.append(output.features.float().cpu().numpy())
-    if not logits:
-        return np.zeros((0, 0), np.float32), np.zeros((0, 0), np.float32)
-    return np.concatenate(logits), np.concatenate(features)
+    found = look(classifier.eval(), cohort, progress)
+    return found.logits.cpu().numpy(), found.features.cpu().numpy()
 
 
 def predict(
@@ -87,17 +71,3 @@ def predict(
                 wavers = of_members(cohort.members, found.spread.tolist())
     frame = prediction_rows(rows, run.classes, trust, given, failed, said)
     return frame.assign(uncertainty=frame["scan_id"].map(wavers).astype(float)) if uncertainty else frame
-
-
-def batches(bag_sizes: Iterable[int], instances: int = INSTANCES) -> Iterator[list[int]]:
-    """Deal scans, in order, into batches of at most `instances` instances; a larger scan goes alone."""
-    batch: list[int] = []
-    filled = 0
-    for i, size in enumerate(int(s) for s in bag_sizes):
-        if batch and filled + size > instances:
-            yield batch
-            batch, filled = [], 0
-        batch.append(i)
-        filled += size
-    if batch:
-        yield batch

@@ -160,8 +160,10 @@ def adapt_classifier(
     if (target.label >= 0).any():
         raise ValueError("the target's labels must not reach the choice: pass manifest.without_labels()")
     plan, seed = config.adapt.plan(), config.seed
+    chosen = METHODS[config.method]
+    options = {**chosen.known({"source": source, "target": target}), **options}
     torch.manual_seed(seed + 3)  # the method's own layers, also where the phases before were resumed
-    method = METHODS[config.method](copy.deepcopy(warm), **options).to(memory_format=torch.channels_last)
+    method = chosen(copy.deepcopy(warm), **options).to(memory_format=torch.channels_last)
     roles = {
         "source": labelled_role(source, config, plan, seed + 1),
         "target": unlabelled_role(target, config, plan, seed + 2),
@@ -195,9 +197,9 @@ def adapt_classifier(
         keep=best,
         mixes=mixes,
     )
-    adapted = copy.deepcopy(warm)
-    adapted.load_state_dict(best.get("state") or method.predictor().state_dict())
-    adapted.fixed = method.predictor().fixed
+    adapted = copy.deepcopy(method.predictor())
+    if "state" in best:
+        adapted.load_state_dict(best["state"])
     return (adapted.cpu().eval(), float(best.get("score", -np.inf))), log
 
 

@@ -77,12 +77,20 @@ class Role:
     labelled: bool = True
     augmentation: Augmentation | None = field(default_factory=Augmentation)
 
-    def batch(self, step: int, seed: int, device: torch.device, rank: int = 0, world: int = 1) -> Batch:
-        """Batch number `step`: the same for the same seed, each of `world` processes having its share."""
+    def batch(self, step: int, seed: int, device: torch.device, rank: int = 0, world: int = 1, views: int = 1) -> Batch:
+        """Batch number `step`: the same for the same seed, each of `world` processes having its share.
+
+        With two `views`, scans that are dealt without a label come in a stronger view too.
+        """
         rows = self.deal.rows(step)[rank::world]
         pixels, sizes = _gathered(self.cohort, rows, device)
         pixels = pixels.to(memory_format=torch.channels_last)
         bag = torch.from_numpy(np.repeat(np.arange(len(rows)), sizes))
+        strong = None
+        if views > 1 and not self.labelled:
+            generator = torch.Generator().manual_seed(hash((seed, step, rank, 1)) % 2**63)
+            stronger = (self.augmentation or Augmentation()).stronger()
+            strong = stronger(pixels, generator, bag).contiguous(memory_format=torch.channels_last)
         if self.augmentation is not None:
             generator = torch.Generator().manual_seed(hash((seed, step, rank)) % 2**63)
             pixels = self.augmentation(pixels, generator, bag).contiguous(memory_format=torch.channels_last)
@@ -93,12 +101,13 @@ class Role:
             label=label,
             site=torch.from_numpy(self.cohort.site[rows]).to(device),
             row=torch.from_numpy(rows).to(device),
+            strong=strong,
         )
 
 
 def _gathered(cohort: Cohort, rows: np.ndarray, device: torch.device) -> tuple[Tensor, np.ndarray]:
     """Pixels (instances, C, H, W) on the device, all of the batch's at once: 50 kB a slice of 112 x 112. Bag sizes."""
-    if not isinstance(cohort, Cohort):  # a stand-in, held in memory
+    if not hasattr(cohort, "gather"):  # a stand-in, held in memory
         bags = [cohort.pixels(row) for row in rows]
         return torch.from_numpy(np.concatenate(bags)).to(device), np.array([len(each) for each in bags])
     sizes = cohort.bag_sizes[rows]
@@ -217,7 +226,8 @@ class _Dealer:
         """A batch for each role, a pure function of the step: it is called in other threads, some steps ahead."""
         place = (self.fabric.device, self.fabric.global_rank, self.fabric.world_size)
         roles = enumerate(self.roles.items())
-        return {name: role.batch(step, self.seed + number, *place) for number, (name, role) in roles}
+        views = self.method.views
+        return {name: role.batch(step, self.seed + number, *place, views) for number, (name, role) in roles}
 
     def mixed(self, step: int, batch: dict[str, Batch]) -> dict[str, Batch]:
         """What the method sees of them, after the mixes."""

@@ -221,7 +221,8 @@ def fabric_for(config: Config) -> Fabric:
             accelerator=config.device,
             devices=config.devices,
             precision=config.precision,  # type: ignore[arg-type]
-            strategy="ddp" if config.devices > 1 else "auto",
+            # several steps of one batch, each of which moves a part of the parameters
+            strategy="ddp_find_unused_parameters_true" if config.devices > 1 else "auto",
         )
         fabric.launch()
     except Exception as error:  # Fabric raises many kinds; each means that the options do not suit the machine

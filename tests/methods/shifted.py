@@ -1,15 +1,23 @@
-"""A small problem that source-only fails, in memory: what every method is tested on. Also a script, to be killed.
+"""Small problems that source-only fails, in memory: what every method is tested on. Also a script, to be killed.
 
-Two classes differ by a weak sign in the upper left of an 8 x 8 picture. In the source a strong shortcut in the lower
-right goes with the class; in the target it is there in every picture. Who trusts the shortcut calls nearly all of the
-target positive; who makes the sites look alike has to give it up, because its distribution differs between them.
+In all of them two classes differ by a sign in the upper left of an 8 x 8 picture. They differ in what goes wrong at the
+target (`PROBLEMS`); a method is tested on "shortcut" unless `PROBLEM_OF` names one that its paper is about.
+
+"shortcut": they differ by a weak sign. In the source a strong shortcut in the lower right goes with the class; in
+the target it is there in every picture. Who trusts the shortcut calls nearly all of the target positive; who makes the
+sites look alike has to give it up, because its distribution differs between them.
+
+"scanner": the target's pictures are those of the source through another gain and offset.
 """
 
 from __future__ import annotations
 
+import copy
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +54,11 @@ class Pictures:
         return len(self.stack)
 
     @property
+    def patient(self) -> np.ndarray:
+        """Two pictures each, of one class."""
+        return np.array([f"patient {i // 4 * 2 + i % 2}" for i in range(len(self))])
+
+    @property
     def bag_sizes(self) -> np.ndarray:
         return np.ones(len(self), np.int64)
 
@@ -68,14 +81,37 @@ class SmallNet(nn.Module):
         return self.layers(pixels)
 
 
-def pictures(site: int, n: int = 256, seed: int = 0) -> Pictures:
+def shortcut(stack: np.ndarray, sign: np.ndarray, site: int, random: np.random.Generator) -> None:
+    stack[:, :4, :4] += 0.25 * sign
+    stack[:, 4:, 4:] += 0.5 * (sign if site == 0 else 1)
+
+
+def scanner(stack: np.ndarray, sign: np.ndarray, site: int, random: np.random.Generator) -> None:
+    stack[:, :4, :4] += 0.4 * sign
+    if site == 1:
+        stack *= 0.3
+        stack += 0.6
+
+
+#: name -> draws what differs into pictures of noise (N, SIDE, SIDE), in place; `sign` (N, 1, 1) is the class, -1 or 1.
+PROBLEMS: dict[str, Callable[[np.ndarray, np.ndarray, int, np.random.Generator], None]] = {
+    "shortcut": shortcut,
+    "scanner": scanner,
+}
+#: Methods of another problem than "shortcut": the one that their paper is about.
+PROBLEM_OF: dict[str, str] = {}
+#: Methods that are tested from a source-only model on, as `medtl adapt` starts all of them.
+WARM: set[str] = set()
+#: Options that a problem so small asks for, where a method's defaults are for real scans.
+OPTIONS: dict[str, dict[str, Any]] = {}
+
+
+def pictures(site: int, n: int = 256, seed: int = 0, problem: str = "shortcut") -> Pictures:
     """Site 0 is the source, site 1 the target; classes alternate."""
     random = np.random.default_rng((seed, site))
     label = np.arange(n) % 2
-    sign = (2 * label - 1)[:, None, None]
     stack = random.normal(0, 0.4, (n, SIDE, SIDE))
-    stack[:, :4, :4] += 0.25 * sign
-    stack[:, 4:, 4:] += 0.5 * (sign if site == 0 else 1)
+    PROBLEMS[problem](stack, (2 * label - 1)[:, None, None], site, random)
     return Pictures(stack[:, None].clip(-1, 1).astype(np.float32), label, np.full(n, site))
 
 
@@ -87,35 +123,55 @@ class SlowDeal(Deal):
         return super().rows(step)
 
 
-def roles(method: type[Method], seed: int = 0, batch: int = 32, deal: type[Deal] = Deal) -> dict[str, Role]:
-    """The target's labels are in its cohort, as they are in real ones, and are not dealt."""
-    source, target = pictures(0), pictures(1)
+def roles(of: str | type[Method], seed: int = 0, batch: int = 32, deal: type[Deal] = Deal) -> dict[str, Role]:
+    """Those of a method, by its name or itself.
+
+    The target's labels are in its cohort, as they are in real ones, and are not dealt.
+    """
+    method, problem = (METHODS[of], PROBLEM_OF.get(of, "shortcut")) if isinstance(of, str) else (of, "shortcut")
+    source, target = pictures(0, problem=problem), pictures(1, problem=problem)
     all_roles = {
         "source": Role(source, deal(source.label, batch, seed), labelled=True, augmentation=LIGHT),
-        "target": Role(target, deal(target.site, batch, seed + 1), labelled=False, augmentation=LIGHT),
+        "target": Role(target, deal(np.zeros(len(target)), batch, seed + 1), labelled=False, augmentation=LIGHT),
     }
-    return {name: all_roles[name] for name in method.roles}
+    return {role: all_roles[role] for role in method.roles}
+
+
+@cache
+def source_only(problem: str, seed: int) -> Classifier:
+    """What those of `WARM` start from."""
+    torch.manual_seed(seed)
+    method = METHODS["source-only"](Classifier(SmallNet(), 2, bottleneck=16))
+    source = pictures(0, problem=problem)
+    role = Role(source, Deal(source.label, 32, seed), augmentation=LIGHT)
+    plan = Plan(150, batch=32, lr=3e-3, backbone_lr=1.0)
+    fit(method, {"source": role}, plan, fabric=Fabric(accelerator="cpu", devices=1), seed=seed, phase="source-only")
+    return method.classifier
 
 
 def make(name: str, seed: int = 0, **options: Any) -> Method:
+    problem = PROBLEM_OF.get(name, "shortcut")
+    warm = source_only(problem, seed) if name in WARM else None
     torch.manual_seed(seed)
-    return METHODS[name](Classifier(SmallNet(), 2, bottleneck=16), **options)
+    classifier = copy.deepcopy(warm) or Classifier(SmallNet(), 2, bottleneck=16)
+    told = METHODS[name].known({role: each.cohort for role, each in roles(name).items()})
+    return METHODS[name](classifier, **{**told, **OPTIONS.get(name, {}), **options})
 
 
 def train(name: str, steps: int = 300, seed: int = 0, fabric: Fabric | None = None, **others: Any) -> Method:
     method = make(name, seed, **others.pop("options", {}))
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
     plan = Plan(steps, batch=32, lr=3e-3, backbone_lr=1.0)
-    dealt = roles(METHODS[name], seed, deal=others.pop("deal", Deal))
+    dealt = roles(name, seed, deal=others.pop("deal", Deal))
     fit(method, dealt, plan, fabric=fabric, seed=seed, phase=name, **others)
     return method
 
 
 @torch.no_grad()
-def accuracy(method: Method, site: int) -> float:
+def accuracy(classifier: Classifier, site: int, problem: str = "shortcut") -> float:
     """On pictures that were not trained on."""
-    fresh = pictures(site, n=1000, seed=9)
-    guess = method.predictor().eval()(torch.from_numpy(fresh.stack)).logits.argmax(1)
+    fresh = pictures(site, n=1000, seed=9, problem=problem)
+    guess = classifier.eval()(torch.from_numpy(fresh.stack)).logits.argmax(1)
     return float((guess == torch.from_numpy(fresh.label)).double().mean())
 
 
@@ -129,7 +185,9 @@ def main(names: list[str], folder: Path, devices: int, slow: bool) -> None:
     """Train in a process of its own, with a checkpoint, and leave each process's weights in `folder`."""
     torch.set_num_threads(1)
     progress.set_mode("quiet")
-    fabric = Fabric(accelerator="cpu", devices=devices, strategy="ddp" if devices > 1 else "auto")
+    fabric = Fabric(
+        accelerator="cpu", devices=devices, strategy="ddp_find_unused_parameters_true" if devices > 1 else "auto"
+    )
     fabric.launch()
     for name in names:
         checkpoint = folder / "checkpoint.pt" if slow else None

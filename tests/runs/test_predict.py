@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medtl.runs.predict import batches
+from medtl.models.looking import batches
 
 
 @given(st.lists(st.integers(1, 200), max_size=60), st.integers(1, 100))
