@@ -25,7 +25,7 @@ class Classifier(nn.Module):
 
     More than 64 slices go through the backbone chunk by chunk (`medtl.models.chunks`): memory does not grow with
     their number. In training the batch statistics of the backbone are fixed while that is so; see
-    `medtl.training.batch_statistics.for_site` for what that means when a model is handed over. A training that has any
+    `medtl.models.batch_statistics.for_site` for what that means when a model is handed over. A training that has any
     such batch sets `fixed`, so that they are fixed in its smaller batches too; no weight, and not in the state dict.
 
     Args:

@@ -9,9 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from medtl.models import Classifier, chunks
-from medtl.training import batch_statistics
-from medtl.training.batch_statistics import for_site, with_statistics_of
+from medtl.models import Classifier, batch_statistics, chunks
+from medtl.models.batch_statistics import for_site, with_statistics_of
 
 
 @dataclass
