@@ -29,9 +29,11 @@ from medtl.measures.intervals import (
 )
 from medtl.measures.label_free import (
     class_confusion,
+    cluster_agreement,
     information,
     mean_entropy,
     nuclear_norm,
+    prediction_correlation,
     soft_neighbourhood_density,
 )
 from medtl.measures.metrics import Task, evaluate, task_of
@@ -71,6 +73,7 @@ __all__ = [
     "chance_level",
     "class_confusion",
     "classwise_ece",
+    "cluster_agreement",
     "compare_auroc",
     "decision_curve",
     "delong",
@@ -88,6 +91,7 @@ __all__ = [
     "operating_point",
     "patient_bootstrap",
     "percentile_interval",
+    "prediction_correlation",
     "predictive_values",
     "proxy_a_distance",
     "rank_agreement",

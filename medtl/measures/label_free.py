@@ -95,5 +95,50 @@ def soft_neighbourhood_density(
     return float(_entropy(p).mean())
 
 
+def prediction_correlation(probabilities: ArrayLike) -> float:
+    """Corr-C, or SoftmaxCorr (Tu et al., TMLR 2024, arXiv:2406.09908): sure and spread over all classes is high.
+
+    The cosine of the class correlation P^T P / N and the identity, as if the classes were equally frequent: of a site
+    without labels it is not known how frequent they are.
+
+    Args:
+        probabilities: (N, K), rows sum to 1.
+
+    Returns:
+        A number in [1 / sqrt(K), 1].
+    """
+    p = np.asarray(probabilities, float)
+    correlation = p.T @ p / len(p)
+    return float(np.trace(correlation) / (np.linalg.norm(correlation) * np.sqrt(p.shape[1])))
+
+
+def cluster_agreement(features: ArrayLike, probabilities: ArrayLike, most: int = 4000, seed: int = 0) -> float:
+    """ClassAMI (Musgrave et al., arXiv:2208.07360): whether the predictions follow the clusters of the features.
+
+    Adjusted mutual information of the predicted classes and as many clusters by k-means of features of unit length.
+
+    Args:
+        features: (N, F).
+        probabilities: (N, K), rows sum to 1.
+        most: a larger set is thinned to so many scans.
+        seed: of k-means and of the thinning.
+
+    Returns:
+        A number up to 1, 0 by chance or where all predictions are alike; nan for fewer scans than classes.
+    """
+    from sklearn.cluster import KMeans
+    from sklearn.metrics import adjusted_mutual_info_score
+
+    f, p = np.asarray(features, float), np.asarray(probabilities, float)
+    if len(f) < p.shape[1]:
+        return float("nan")
+    if len(f) > most:
+        rows = np.random.default_rng(seed).choice(len(f), most, replace=False)
+        f, p = f[rows], p[rows]
+    f = f / np.maximum(np.linalg.norm(f, axis=1, keepdims=True), 1e-12)
+    cluster = KMeans(p.shape[1], n_init=10, random_state=seed).fit_predict(f)
+    return float(adjusted_mutual_info_score(p.argmax(axis=1), cluster))
+
+
 def _entropy(p: np.ndarray) -> np.ndarray:
     return -np.sum(p * np.log(np.where(p > 0, p, 1.0)), axis=1)

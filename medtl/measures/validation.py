@@ -1,0 +1,204 @@
+"""Which of several models to trust at a site without labels: a score for each, higher is better.
+
+Some judge on held-out source scans, weighted as if they were the target's; some look at the predictions on the target
+alone. None sees a target label, none can promise anything: docs/choosing.md says what each rewards and which of them
+chose well (benchmarks/selection.py). They need NumPy, SciPy and scikit-learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from medtl.measures.intervals import auroc
+from medtl.measures.label_free import (
+    class_confusion,
+    cluster_agreement,
+    information,
+    mean_entropy,
+    nuclear_norm,
+    prediction_correlation,
+    soft_neighbourhood_density,
+)
+
+AXES = 16  # principal axes on which the sites are told apart, as in medtl.trust.density_ratio
+LARGEST = 100.0  # no source scan counts as more than so many, nor as less than one of them, as there
+FOLDS = 5
+MOST = 2000  # scans that the axes are learnt from
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model, as far as choosing may see it.
+
+    Attributes:
+        source_logits: (N, K) on held-out source scans.
+        source_features: (N, F) of them, as this model sees them.
+        source_label: (N,) class; or (N, K) 0, 1 or nan where scans have several labels.
+        source_patient: (N,) names.
+        target_logits: (M, K) on target scans, whose labels are not here.
+        target_features: (M, F).
+    """
+
+    source_logits: np.ndarray
+    source_features: np.ndarray
+    source_label: np.ndarray
+    source_patient: np.ndarray
+    target_logits: np.ndarray
+    target_features: np.ndarray
+
+    @cached_property
+    def source_probabilities(self) -> np.ndarray:
+        """(N, K), rows sum to 1."""
+        return _softmax(self.source_logits)
+
+    @cached_property
+    def target_probabilities(self) -> np.ndarray:
+        """(M, K), rows sum to 1."""
+        return _softmax(self.target_logits)
+
+    @cached_property
+    def source_loss(self) -> np.ndarray:
+        """(N,) cross-entropy in nats."""
+        likely = self.source_probabilities[np.arange(len(self.source_label)), self.source_label.astype(int)]
+        return -np.log(np.maximum(likely, 1e-12))
+
+    @cached_property
+    def source_weight(self) -> np.ndarray:
+        """(N,) how much more frequent such a scan is at the target: see `importance`."""
+        return importance(self.source_features, self.target_features, self.source_patient)
+
+    def labels(self) -> Iterator[Candidate]:
+        """Itself; where scans have several labels, one candidate of two classes for each of them."""
+        if np.ndim(self.source_label) == 1:
+            yield self
+            return
+        for source, target, label in zip(self.source_logits.T, self.target_logits.T, self.source_label.T, strict=True):
+            known = ~np.isnan(label)
+            yield Candidate(
+                np.stack([np.zeros(known.sum()), source[known]], axis=1),
+                self.source_features[known],
+                label[known].astype(int),
+                self.source_patient[known],
+                np.stack([np.zeros(len(target)), target], axis=1),
+                self.target_features,
+            )
+
+
+def source_auroc(candidate: Candidate) -> float:
+    """Source validation: AUROC on held-out source scans, the mean over classes where there are more than two."""
+    p, label = candidate.source_probabilities, candidate.source_label
+    if p.shape[1] == 2:
+        logits = candidate.source_logits
+        return auroc(label, logits[:, 1] - logits[:, 0])
+    areas = [auroc(label == c, p[:, c]) for c in range(p.shape[1])]
+    return float(np.nanmean(areas)) if not np.isnan(areas).all() else float("nan")
+
+
+def importance_weighted_risk(loss: ArrayLike, weight: ArrayLike) -> float:
+    """Importance-weighted validation (Sugiyama et al., JMLR 2007): the mean source loss, weighted by density ratio.
+
+    The weights are divided by their sum, so that candidates, each with features of its own, can be compared.
+
+    Args:
+        loss: (N,) of held-out source scans.
+        weight: (N,) density of such a scan at the target over that at the source.
+    """
+    loss, weight = np.asarray(loss, float), np.asarray(weight, float)
+    return float(loss @ weight / weight.sum())
+
+
+def deep_embedded_risk(loss: ArrayLike, weight: ArrayLike) -> float:
+    """Deep embedded validation (You et al., ICML 2019, equation 9): the weighted risk with less variance.
+
+    Weights average 1 where the ratio is right; eta = -Cov(weight loss, weight) / Var(weight) takes out what comes of
+    weights that by chance do not: mean(weight loss) + eta mean(weight) - eta.
+
+    Args:
+        loss: (N,) of held-out source scans, N at least 2.
+        weight: (N,) density of such a scan's features at the target over that at the source, not divided by their sum.
+    """
+    loss, weight = np.asarray(loss, float), np.asarray(weight, float)
+    weighted = weight * loss
+    covariance = np.cov(weighted, weight, ddof=1)
+    eta = -covariance[0, 1] / covariance[1, 1] if covariance[1, 1] > 0 else 0.0
+    return float(weighted.mean() + eta * weight.mean() - eta)
+
+
+def importance(source_features: ArrayLike, target_features: ArrayLike, source_patient: ArrayLike) -> np.ndarray:
+    """(N,) density of each source scan's features at the target over that at the source, by telling the sites apart.
+
+    A logistic regression (Bickel et al., JMLR 2009) on the first 16 principal axes of both sites; how strongly it is
+    held back is chosen by cross-validation. A scan's weight comes from one that has seen no scan of its patient: those
+    that it has learnt from look more like the source than new ones do (You et al. split the source for that).
+
+    Args:
+        source_features: (N, F).
+        target_features: (M, F).
+        source_patient: (N,) names.
+    """
+    from sklearn.linear_model import LogisticRegression  # here: it takes a second to import
+    from sklearn.metrics import log_loss
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+
+    source, target = np.asarray(source_features, float), np.asarray(target_features, float)
+    patient = np.unique(np.asarray(source_patient), return_inverse=True)[1]
+    folds = min(FOLDS, len(np.unique(patient)), len(target))
+    if folds < 2:
+        return np.ones(len(source))
+    coordinates = _principal(np.concatenate([source, target]))
+    is_target = np.repeat([0, 1], [len(source), len(target)])
+    groups = np.concatenate([patient, len(source) + np.arange(len(target))])
+    split = list(StratifiedGroupKFold(folds).split(coordinates, is_target, groups))
+    told = [
+        cross_val_predict(
+            LogisticRegression(C=strength, max_iter=1000), coordinates, is_target, cv=split, method="decision_function"
+        )
+        for strength in np.logspace(-4, 1, 6)
+    ]
+    best = min(told, key=lambda odds: log_loss(is_target, 1 / (1 + np.exp(-odds))))[: len(source)]
+    log_ratio = best - np.log(len(target) / len(source))
+    return np.exp(np.clip(log_ratio, -np.log(LARGEST), np.log(LARGEST)))
+
+
+#: name -> score of a candidate, higher is better. `--select` takes these names.
+SCORES: dict[str, Callable[[Candidate], float]] = {
+    "source": source_auroc,
+    "iwv": lambda each: -importance_weighted_risk(each.source_loss, each.source_weight),
+    "dev": lambda each: -deep_embedded_risk(each.source_loss, each.source_weight),
+    "entropy": lambda each: -mean_entropy(each.target_probabilities),
+    "information": lambda each: information(each.target_probabilities),
+    "snd": lambda each: soft_neighbourhood_density(each.target_probabilities),
+    "mcc": lambda each: -class_confusion(each.target_probabilities),
+    "corr-c": lambda each: prediction_correlation(each.target_probabilities),
+    "nuclear-norm": lambda each: nuclear_norm(each.target_probabilities),
+    "clusters": lambda each: cluster_agreement(each.target_features, each.target_probabilities),
+}
+
+
+def scores_of(candidate: Candidate) -> dict[str, float]:
+    """Each score of a candidate, higher is better; where scans have several labels, the mean over them.
+
+    nan where a score says nothing, such as source validation with one class.
+    """
+    each_label = [{name: float(score(each)) for name, score in SCORES.items()} for each in candidate.labels()]
+    return {name: float(np.mean([scores[name] for scores in each_label])) for name in SCORES}
+
+
+def _principal(features: np.ndarray) -> np.ndarray:
+    """(N, 16 or fewer) coordinates of unit spread on the first principal axes of standardised features."""
+    z = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-6)
+    some = z if len(z) <= MOST else z[np.random.default_rng(0).choice(len(z), MOST, replace=False)]
+    _, size, axes = np.linalg.svd(some, full_matrices=False)
+    kept = max(1, min(AXES, len(z) // 10, int((size > 1e-6 * max(size[0], 1e-12)).sum())))
+    return z @ (axes[:kept] / np.maximum(size[:kept, None] / np.sqrt(len(some)), 1e-12)).T
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    logits = np.asarray(logits, float)
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return p / p.sum(axis=1, keepdims=True)
