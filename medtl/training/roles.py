@@ -80,6 +80,11 @@ def prior_of(cohort: Cohort, balance: Collection[str] = BALANCE) -> np.ndarray:
     return np.log(seen / seen.sum()) - np.log(dealt / dealt.sum())
 
 
+def shares_of(cohort: Cohort, balance: Collection[str] = BALANCE) -> np.ndarray:
+    """(N,) the share of what `labelled_role` deals that each scan gets; they sum to 1."""
+    return _share_of_each(strata_of(cohort, balance), np.asarray(cohort.patient) if "patient" in balance else None)
+
+
 def _share_of_each(strata: np.ndarray, patient: np.ndarray | None) -> np.ndarray:
     """(N,) the share of what is dealt that each row gets; they sum to 1."""
     share = np.zeros(len(strata))
