@@ -16,7 +16,15 @@ from medtl.measures.calibration import (
     sharpness,
 )
 from medtl.measures.decision import DecisionCurve, decision_curve
-from medtl.measures.distances import proxy_a_distance
+from medtl.measures.distances import (
+    Alignment,
+    alignment,
+    by_class,
+    coral_distance,
+    frechet_distance,
+    mmd,
+    proxy_a_distance,
+)
 from medtl.measures.intervals import (
     Interval,
     auroc,
@@ -51,6 +59,7 @@ from medtl.measures.selective import RiskCoverage, accuracy_without, risk_covera
 from medtl.measures.subgroups import Subgroup, age_bands, subgroups
 
 __all__ = [
+    "Alignment",
     "BrierDecomposition",
     "Comparison",
     "DecisionCurve",
@@ -62,6 +71,7 @@ __all__ = [
     "Task",
     "accuracy_without",
     "age_bands",
+    "alignment",
     "apply_threshold",
     "auroc",
     "average_precision",
@@ -70,22 +80,26 @@ __all__ = [
     "bootstrap_difference",
     "brier",
     "brier_decomposition",
+    "by_class",
     "chance_level",
     "class_confusion",
     "classwise_ece",
     "cluster_agreement",
     "compare_auroc",
+    "coral_distance",
     "decision_curve",
     "delong",
     "ece",
     "ece_expected_if_perfect",
     "evaluate",
     "excess_ece",
+    "frechet_distance",
     "hits",
     "information",
     "ks_calibration_error",
     "mass_inside",
     "mean_entropy",
+    "mmd",
     "nll",
     "nuclear_norm",
     "operating_point",
