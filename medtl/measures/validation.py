@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike
 
+from medtl.measures.agreement import rank_agreement
 from medtl.measures.intervals import auroc
 from medtl.measures.label_free import (
     class_confusion,
@@ -28,7 +29,6 @@ from medtl.measures.label_free import (
 AXES = 16  # principal axes on which the sites are told apart, as in medtl.trust.density_ratio
 LARGEST = 100.0  # no source scan counts as more than so many, nor as less than one of them, as there
 FOLDS = 5
-MOST = 2000  # scans that the axes are learnt from
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,8 @@ def source_auroc(candidate: Candidate) -> float:
     """Source validation: AUROC on held-out source scans, the mean over classes where there are more than two."""
     p, label = candidate.source_probabilities, candidate.source_label
     if p.shape[1] == 2:
-        logits = candidate.source_logits
-        return auroc(label, logits[:, 1] - logits[:, 0])
-    areas = [auroc(label == c, p[:, c]) for c in range(p.shape[1])]
-    return float(np.nanmean(areas)) if not np.isnan(areas).all() else float("nan")
+        return auroc(label, ranked_by(candidate.source_logits))
+    return _mean([auroc(label == c, p[:, c]) for c in range(p.shape[1])])
 
 
 def importance_weighted_risk(loss: ArrayLike, weight: ArrayLike) -> float:
@@ -143,7 +141,7 @@ def importance(source_features: ArrayLike, target_features: ArrayLike, source_pa
     """
     from sklearn.linear_model import LogisticRegression  # here: it takes a second to import
     from sklearn.metrics import log_loss
-    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+    from sklearn.model_selection import PredefinedSplit, cross_val_predict
 
     source, target = np.asarray(source_features, float), np.asarray(target_features, float)
     patient = np.unique(np.asarray(source_patient), return_inverse=True)[1]
@@ -152,8 +150,9 @@ def importance(source_features: ArrayLike, target_features: ArrayLike, source_pa
         return np.ones(len(source))
     coordinates = _principal(np.concatenate([source, target]))
     is_target = np.repeat([0, 1], [len(source), len(target)])
-    groups = np.concatenate([patient, len(source) + np.arange(len(target))])
-    split = list(StratifiedGroupKFold(folds).split(coordinates, is_target, groups))
+    random = np.random.default_rng(0)
+    fold_of_patient = random.permutation(patient.max() + 1) % folds
+    split = PredefinedSplit(np.concatenate([fold_of_patient[patient], random.permutation(len(target)) % folds]))
     told = [
         cross_val_predict(
             LogisticRegression(C=strength, max_iter=1000), coordinates, is_target, cv=split, method="decision_function"
@@ -186,16 +185,54 @@ def scores_of(candidate: Candidate) -> dict[str, float]:
     nan where a score says nothing, such as source validation with one class.
     """
     each_label = [{name: float(score(each)) for name, score in SCORES.items()} for each in candidate.labels()]
-    return {name: float(np.mean([scores[name] for scores in each_label])) for name in SCORES}
+    return {name: _mean([scores[name] for scores in each_label]) for name in SCORES}
+
+
+def signals_of(candidate: Candidate, source_only: Candidate) -> dict[str, float]:
+    """All that a choice may look at: the scores, and two numbers beside the source-only model's.
+
+    Args:
+        candidate: the model.
+        source_only: the model that it began as, on the same scans.
+
+    Returns:
+        `scores_of`, and "forgot", what it lost of the source-only model's AUROC on held-out source scans, and
+        "agreement", how alike the two rank the target's scans (Spearman's correlation, the mean over the classes).
+    """
+    scores = scores_of(candidate)
+    before = _mean([source_auroc(each) for each in source_only.labels()])
+    agreement = rank_agreement(
+        *(ranked_by(each.target_logits, several=np.ndim(each.source_label) > 1) for each in (candidate, source_only))
+    )
+    return {**scores, "forgot": before - scores["source"], "agreement": agreement}
+
+
+def ranked_by(logits: ArrayLike, several: bool = False) -> np.ndarray:
+    """What scans are ranked by: of two classes the log odds (N,); of more, or of several labels, a column each (N, K).
+
+    Class by class: a rare class scores low on every scan, which two models must not be credited with agreeing on.
+    """
+    logits = np.asarray(logits)
+    if several:
+        return logits
+    if logits.shape[1] == 2:
+        return logits[:, 1] - logits[:, 0]
+    return logits - logits.mean(axis=1, keepdims=True)
+
+
+def _mean(values: list[float]) -> float:
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else float("nan")
 
 
 def _principal(features: np.ndarray) -> np.ndarray:
     """(N, 16 or fewer) coordinates of unit spread on the first principal axes of standardised features."""
+    from scipy.linalg import eigh
+
     z = (features - features.mean(axis=0)) / np.maximum(features.std(axis=0), 1e-6)
-    some = z if len(z) <= MOST else z[np.random.default_rng(0).choice(len(z), MOST, replace=False)]
-    _, size, axes = np.linalg.svd(some, full_matrices=False)
-    kept = max(1, min(AXES, len(z) // 10, int((size > 1e-6 * max(size[0], 1e-12)).sum())))
-    return z @ (axes[:kept] / np.maximum(size[:kept, None] / np.sqrt(len(some)), 1e-12)).T
+    kept = max(1, min(AXES, len(z) // 10, z.shape[1]))
+    size, axes = eigh(z.T @ z / len(z), subset_by_index=(z.shape[1] - kept, z.shape[1] - 1))
+    return z @ axes / np.sqrt(np.maximum(size, 1e-6 * max(size[-1], 1e-12)))
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -19,6 +20,7 @@ from medtl.measures.validation import (
     importance,
     importance_weighted_risk,
     scores_of,
+    signals_of,
 )
 
 with warnings.catch_warnings():
@@ -212,6 +214,19 @@ def test_several_labels_are_the_mean_over_them():
     assert scores_of(several) == pytest.approx({name: (alone[0][name] + alone[1][name]) / 2 for name in SCORES})
     label[3, 0] = np.nan
     assert len(next(iter(several.labels())).source_label) == len(label) - 1
+
+
+def test_signals_are_the_scores_and_two_numbers_beside_source_only():
+    plain, worse = made(), made(noise=2)
+    signals = signals_of(worse, plain)
+    assert signals == {**scores_of(worse), "forgot": signals["forgot"], "agreement": signals["agreement"]}
+    assert signals["forgot"] == pytest.approx(scores_of(plain)["source"] - scores_of(worse)["source"]) and (
+        signals["forgot"] > 0
+    )
+    odds = [each.target_logits[:, 1] - each.target_logits[:, 0] for each in (plain, worse)]
+    assert signals["agreement"] == pytest.approx(stats.spearmanr(*odds).statistic)
+    itself = signals_of(plain, plain)
+    assert (itself["forgot"], itself["agreement"]) == (0, pytest.approx(1))
 
 
 def test_a_candidate_holds_no_target_label():
