@@ -1,0 +1,282 @@
+"""Every deep method on every pair of hospitals, source-only below and all target labels above.
+
+    python benchmarks/hospital_shift_methods.py pack      prepare the scans once, a small file a site
+    python benchmarks/hospital_shift_methods.py train     --device cuda --jobs 14 --pairs ... --methods ... --seeds 0
+    python benchmarks/hospital_shift_methods.py table
+
+`train` fine-tunes the whole network for each row: source-only (150 steps), then the method from there on (75 steps),
+by the defaults of `medtl adapt`, and keeps what the model says of each scan; a run that was cut goes on. The target's
+patients are halved once, by a fixed draw: one half is adapted to, unlabelled, and the epoch is chosen on it; the
+figures are of the other half. Source patients: four fifths to train on, a fifth held out, on which forgetting is seen.
+The rows feed benchmarks/selection.py too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import multiprocessing
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from safetensors.torch import load_file, save_file
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from _packed import Packed
+from _pairs import SHIFTS, SITES, site_of
+from _rows import RESULTS, Rows, machine
+
+from medtl import progress
+from medtl.measures import information, rank_agreement
+from medtl.measures.validation import Candidate, scores_of
+from medtl.methods import METHODS
+from medtl.models import Classifier, look
+from medtl.training.adaptation import adapt_classifier, new_classifier, train_source_only
+from medtl.training.batch_statistics import for_site
+from medtl.training.config import Config
+
+PACKS = RESULTS / "packs"
+NETWORKS = RESULTS / "hospital_shift_methods"
+ROWS = RESULTS / "hospital_shift_methods.jsonl"
+#: Measured with 3 seeds on every pair; the others with one.
+FULL = ("dann", "cdan-e", "mcc", "mean-teacher", "dan", "deep-coral", "shot", "mcd")
+BASES = ("source-only", "all-labels")
+
+
+@cache
+def cohorts_of(name: str, packs: Path) -> dict[str, Packed]:
+    """Of a pair, once a process."""
+    return SHIFTS[name].cohorts(packs)
+
+
+def unlabelled(cohort: Packed) -> Packed:
+    """The same scans, their labels taken away."""
+    bare = cohort.select(np.arange(len(cohort)))
+    bare.label = np.full_like(bare.label, -1)
+    return bare
+
+
+def base(name: str, seed: int, what: str, told: argparse.Namespace) -> Classifier:
+    """The network trained on the source's labels, or on those of the target's half; kept in a file."""
+    cohorts, config = cohorts_of(name, told.packs), config_of(told, seed)
+    trained_on = cohorts["target" if what == "all-labels" else "source"]
+    file = told.networks / f"{name}-{seed}-{what}.safetensors"
+    if not file.exists():
+        with checkpoints() as folder:
+            place = {"fabric": fabric_of(told.device), "folder": folder}
+            classifier, _ = train_source_only(trained_on, cohorts["held_out"], config, seed=seed, **place)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(f".{multiprocessing.current_process().pid}")
+        save_file({key: value.contiguous() for key, value in classifier.state_dict().items()}, part)
+        part.rename(file)
+    classifier = new_classifier(config, len(trained_on.classes), trained_on.recipe.channels, 0)
+    classifier.load_state_dict(load_file(file))
+    return classifier.to(told.device).eval()
+
+
+def row_of(name: str, seed: int, method: str, told: argparse.Namespace) -> dict[str, Any]:
+    """One model: what it says of each scan, how that looks without labels, and how right it is."""
+    cohorts = cohorts_of(name, told.packs)
+    target, test = unlabelled(cohorts["target"]), cohorts["test"]
+    seconds = time.perf_counter()
+    if method in BASES:
+        at_source = here = base(name, seed, method, told)
+    else:
+        at_source, here = adapted(name, seed, method, cohorts, told)
+    seconds = time.perf_counter() - seconds
+    home, there, apart = look(at_source, cohorts["held_out"]), look(here, target), look(here, test)
+    candidate = Candidate(
+        home.logits.cpu().numpy(), home.features.cpu().numpy(), cohorts["held_out"].label, cohorts["held_out"].patient,
+        there.logits.cpu().numpy(), there.features.cpu().numpy(),
+    )  # fmt: skip
+    said = {"held_out": home.logits, "target": there.logits, "test": apart.logits}
+    return {
+        "scores": scores_of(candidate),
+        "signals": signals(name, seed, candidate, told),
+        **right("here", cohorts["target"], there.logits.cpu().numpy()),
+        **right("test", test, apart.logits.cpu().numpy()),
+        "logits": {part: coded(logits.cpu().numpy()) for part, logits in said.items()},
+        "train_seconds": round(seconds, 1),
+    }
+
+
+def adapted(
+    name: str, seed: int, method: str, cohorts: dict[str, Packed], told: argparse.Namespace
+) -> tuple[Classifier, Classifier]:
+    """The model as it judges source scans, and as it works at the target."""
+    config = config_of(told, seed).model_copy(update={"method": method})
+    target, warm = unlabelled(cohorts["target"]), base(name, seed, "source-only", told).cpu()
+    with checkpoints() as folder:
+        found, _ = adapt_classifier(
+            warm, cohorts["source"], cohorts["held_out"], target, config, fabric=fabric_of(told.device), folder=folder,
+            options={}, phase=method,
+        )  # fmt: skip
+    at_source = found[0].to(told.device)
+    here = for_site(at_source, target, at_source.fixed)
+    return (
+        for_site(at_source, cohorts["source"], at_source.fixed) if METHODS[method].own_statistics else at_source
+    ), here
+
+
+def signals(name: str, seed: int, candidate: Candidate, told: argparse.Namespace) -> dict[str, float]:
+    """What is seen beside the scores: agreement with the source-only model and with a second one."""
+    cohorts = cohorts_of(name, told.packs)
+    found = {"information": information(candidate.target_probabilities)}
+    for which, number in (("agreement", seed), ("witness", seed + 1)):
+        other = base(name, number, "source-only", told)
+        for part, ours in (("held_out", candidate.source_logits), ("target", candidate.target_logits)):
+            theirs = look(other, cohorts[part]).logits.cpu().numpy()
+            found[f"{which}_{part}"] = rank_agreement(ranked(ours), ranked(theirs))
+    return found
+
+
+def ranked(logits: np.ndarray) -> np.ndarray:
+    return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits - logits.mean(axis=1, keepdims=True)
+
+
+def right(part: str, cohort: Packed, logits: np.ndarray) -> dict[str, float]:
+    """AUROC (the mean over classes against the rest) and balanced accuracy, over the classes that are there."""
+    from sklearn.metrics import recall_score, roc_auc_score
+
+    label, seen = cohort.label, np.unique(cohort.label)
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    areas = [roc_auc_score(label == c, p[:, c]) for c in (seen if logits.shape[1] > 2 else [1])]
+    recall = recall_score(label, logits.argmax(axis=1), labels=seen, average="macro", zero_division=0)
+    return {f"auroc_{part}": float(np.mean(areas)), f"balanced_{part}": float(recall)}
+
+
+def coded(logits: np.ndarray) -> str:
+    """(N, K) as float16 in base64."""
+    return base64.b64encode(np.ascontiguousarray(logits, "<f2").tobytes()).decode()
+
+
+def decoded(text: str, classes: int) -> np.ndarray:
+    """What `coded` was given."""
+    return np.frombuffer(base64.b64decode(text), "<f2").reshape(-1, classes).astype(float)
+
+
+def config_of(told: argparse.Namespace, seed: int) -> Config:
+    config = Config(seed=seed, weights=told.weights)
+    if told.steps:
+        halved = {part: getattr(config, part).model_copy(update={"steps": told.steps}) for part in ("source", "adapt")}
+        config = config.model_copy(update=halved)
+    return config
+
+
+def fabric_of(device: str) -> Fabric:
+    return Fabric(accelerator="cuda" if device == "cuda" else "cpu", devices=1)
+
+
+class checkpoints:  # noqa: N801, D101 - a folder for one training
+    def __enter__(self) -> Path:
+        self.folder = Path(tempfile.mkdtemp())
+        return self.folder
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def key_of(task: tuple[str, int, str], told: argparse.Namespace) -> dict[str, Any]:
+    name, seed, method = task
+    return {"pair": name, "seed": seed, "method": method, **({"steps": told.steps} if told.steps else {})}
+
+
+def work(job: tuple[tuple[str, int, str], argparse.Namespace]) -> tuple[tuple[str, int, str], Any, float]:
+    """A row in a process of its own; a network alone where the seed is a witness's."""
+    task, told = job
+    name, seed, method = task
+    progress.set_mode("quiet")
+    torch.set_num_threads(told.threads)
+    torch.set_flush_denormal(True)
+    began = time.perf_counter()
+    try:
+        found: Any = base(name, seed, method, told) and None if told.only_bases else row_of(name, seed, method, told)
+    except Exception:
+        found = traceback.format_exc()
+    return task, found, time.perf_counter() - began
+
+
+def tasks(told: argparse.Namespace) -> Iterator[tuple[str, int, str]]:
+    """In order of weight: the full methods' first seed everywhere, the other methods', then further seeds."""
+    for seed in told.seeds:
+        for name in told.pairs:
+            yield from ((name, seed, what) for what in BASES)
+        for part in (FULL, [method for method in told.methods if method not in FULL]):
+            if part is not FULL and seed >= told.seeds_of_others:
+                continue
+            for name in told.pairs:
+                yield from ((name, seed, method) for method in part if method in told.methods)
+
+
+def train(told: argparse.Namespace) -> None:
+    """Train what is missing, several at a time, until time is up."""
+    rows = Rows(told.rows)
+    ends = time.monotonic() + told.until
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(told.jobs) as pool:
+        wanted = [task for task in tasks(told) if rows.get(key_of(task, told)) is None]
+        first = argparse.Namespace(**{**vars(told), "only_bases": True})
+        bases = [(name, seed, "all-labels") for name, seed, what in wanted if what == "all-labels"]
+        bases += sorted({(name, seed + ahead, "source-only") for name, seed, _ in wanted for ahead in (0, 1)})
+        for phase, jobs in ((first, bases), (told, wanted)):
+            dealt = pool.imap_unordered(work, [(task, phase) for task in jobs])
+            for number in range(len(jobs)):
+                try:
+                    task, found, seconds = dealt.next(timeout=max(0.1, ends - time.monotonic()))
+                except multiprocessing.TimeoutError:
+                    pool.terminate()
+                    print(f"time is up: {number} of {len(jobs)} done", flush=True)
+                    return
+                if isinstance(found, str):
+                    print(*task, found, flush=True)
+                elif found is not None:
+                    rows.row(key_of(task, told), lambda found=found: found)
+                    said = f"{found['auroc_test']:.3f} {found['balanced_test']:.3f}"
+                    print(*task, said, f"{seconds:.1f} s", f"{ends - time.monotonic():.0f} left", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("pack", "train", "table"))
+    parser.add_argument("--pairs", type=lambda text: text.split(","), default=list(SHIFTS))
+    parser.add_argument("--methods", type=lambda text: text.split(","), default=[m for m in METHODS if m not in BASES])
+    parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[0, 1, 2])
+    parser.add_argument("--seeds-of-others", type=int, default=1)
+    parser.add_argument("--steps", type=int, default=0, help="of each phase, for a rehearsal; by default the config's")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--until", type=float, default=1e6, help="seconds")
+    parser.add_argument("--packs", type=Path, default=PACKS)
+    parser.add_argument("--networks", type=Path, default=NETWORKS)
+    parser.add_argument("--rows", type=Path, default=ROWS)
+    parser.add_argument("--weights", type=Path, default=None, help="of the backbone, where its package is not")
+    told = parser.parse_args()
+    told.only_bases = False
+    if told.what == "pack":
+        for folder, sites in SITES.items():
+            for site in sites:
+                print(folder, site, len(site_of(folder, site, told.packs)), flush=True)
+    elif told.what == "train":
+        print(machine(), flush=True)
+        train(told)
+    else:
+        from _method_tables import tables
+
+        tables(Rows(told.rows), told.packs)
+
+
+if __name__ == "__main__":
+    main()
