@@ -48,20 +48,30 @@ class Rows:
         Returns:
             {"key", "result", "seconds", "date", "machine"}.
         """
-        name = _name(key)
-        if name not in self._found:
+        if _name(key) not in self._found:
             began = time.perf_counter()
             result = dict(work())
-            row = {
-                "key": dict(key),
-                "result": result,
-                "seconds": round(time.perf_counter() - began, 1),
-                "date": datetime.date.today().isoformat(),
-                "machine": machine(),
-            }
-            self._append(json.dumps(row))
-            self._found[name] = json.loads(json.dumps(row))
-        return self._found[name]
+            self.put(key, result, time.perf_counter() - began)
+        return self._found[_name(key)]
+
+    def put(self, key: Mapping[str, Any], result: Mapping[str, Any], seconds: float, where: str = "") -> None:
+        """Keep what was measured elsewhere, in another process say; it takes the place of an earlier row of the key.
+
+        Args:
+            key: all that decides the result.
+            result: what was measured.
+            seconds: how long it took.
+            where: the machine; this one by default.
+        """
+        row = {
+            "key": dict(key),
+            "result": dict(result),
+            "seconds": round(seconds, 1),
+            "date": datetime.date.today().isoformat(),
+            "machine": where or machine(),
+        }
+        self._append(json.dumps(row))
+        self._found[_name(key)] = json.loads(json.dumps(row))
 
     def _append(self, line: str) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
