@@ -81,7 +81,8 @@ def paired_draws(
     Args:
         label: (N,) 0 or 1, or class numbers.
         patient: (N,).
-        better, base: for each seed, scores (N,), or (N, K) where there are more than two classes (one against rest).
+        better: for each seed, scores (N,), or (N, K) where there are more than two classes (one against rest).
+        base: likewise.
         seed: of the resampling.
     """
     rng = np.random.default_rng(seed)

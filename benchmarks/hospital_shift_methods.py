@@ -22,7 +22,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,14 @@ from _pairs import SHIFTS, SITES, site_of
 from _rows import RESULTS, Rows, machine
 
 from medtl import progress
-from medtl.measures import information, rank_agreement
-from medtl.measures.validation import Candidate, scores_of
+from medtl.measures import rank_agreement
+from medtl.measures.validation import Candidate, ranked_by, signals_of
 from medtl.methods import METHODS
 from medtl.models import Classifier, look
+from medtl.models.averaging import averaged
 from medtl.training.adaptation import adapt_classifier, new_classifier, train_source_only
 from medtl.training.batch_statistics import for_site
+from medtl.training.choice import fault_of
 from medtl.training.config import Config
 
 PACKS = RESULTS / "packs"
@@ -52,6 +54,8 @@ ROWS = RESULTS / "hospital_shift_methods.jsonl"
 #: Measured with 3 seeds on every pair; the others with one.
 FULL = ("dann", "cdan-e", "mcc", "mean-teacher", "dan", "deep-coral", "shot", "mcd")
 BASES = ("source-only", "all-labels")
+#: The mean of the full methods' networks.
+SOUP = "soup"
 
 
 @cache
@@ -67,53 +71,101 @@ def unlabelled(cohort: Packed) -> Packed:
     return bare
 
 
-def base(name: str, seed: int, what: str, told: argparse.Namespace) -> Classifier:
+def base(name: str, seed: int, what: str, told: Told) -> Classifier:
     """The network trained on the source's labels, or on those of the target's half; kept in a file."""
     cohorts, config = cohorts_of(name, told.packs), config_of(told, seed)
     trained_on = cohorts["target" if what == "all-labels" else "source"]
-    file = told.networks / f"{name}-{seed}-{what}.safetensors"
+    file = network_file(name, seed, what, told)
     if not file.exists():
         with checkpoints() as folder:
             place = {"fabric": fabric_of(told.device), "folder": folder}
             classifier, _ = train_source_only(trained_on, cohorts["held_out"], config, seed=seed, **place)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_suffix(f".{multiprocessing.current_process().pid}")
-        save_file({key: value.contiguous() for key, value in classifier.state_dict().items()}, part)
-        part.rename(file)
+        keep(classifier, file)
     classifier = new_classifier(config, len(trained_on.classes), trained_on.recipe.channels, 0)
     classifier.load_state_dict(load_file(file))
     return classifier.to(told.device).eval()
 
 
-def row_of(name: str, seed: int, method: str, told: argparse.Namespace) -> dict[str, Any]:
+def network_file(name: str, seed: int, method: str, told: Told) -> Path:
+    return told.networks / f"{name}-{seed}-{method}.safetensors"
+
+
+def keep(classifier: Classifier, file: Path) -> None:
+    """Write it whole or not at all."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    part = file.with_suffix(f".{multiprocessing.current_process().pid}")
+    save_file({key: value.contiguous() for key, value in classifier.state_dict().items()}, part)
+    part.rename(file)
+
+
+def soup(name: str, seed: int, cohorts: dict[str, Packed], told: Told) -> tuple[Classifier, Classifier]:
+    """The mean of the networks of the full methods that may be handed over, with each site's batch statistics."""
+    rows = Rows(told.rows)
+    found = {method: rows.get(key_of((name, seed, method), told)) for method in ("source-only", *FULL)}
+    told_of = {method: row["result"]["signals"] for method, row in found.items() if row}
+    sound = [method for method in told_of if method in FULL and not fault_of(told_of[method], told_of["source-only"])]
+    models = []
+    for method in sound:
+        classifier = base(name, seed, "source-only", told).cpu()
+        classifier.load_state_dict(load_file(network_file(name, seed, method, told)))
+        models.append(classifier)
+    mean = averaged(models).to(told.device).eval()
+    return for_site(mean, cohorts["source"], mean.fixed), for_site(mean, unlabelled(cohorts["target"]), mean.fixed)
+
+
+def row_of(name: str, seed: int, method: str, told: Told) -> dict[str, Any]:
     """One model: what it says of each scan, how that looks without labels, and how right it is."""
     cohorts = cohorts_of(name, told.packs)
-    target, test = unlabelled(cohorts["target"]), cohorts["test"]
+    test = cohorts["test"]
     seconds = time.perf_counter()
     if method in BASES:
         at_source = here = base(name, seed, method, told)
+    elif method == SOUP:
+        at_source, here = soup(name, seed, cohorts, told)
     else:
         at_source, here = adapted(name, seed, method, cohorts, told)
     seconds = time.perf_counter() - seconds
-    home, there, apart = look(at_source, cohorts["held_out"]), look(here, target), look(here, test)
-    candidate = Candidate(
-        home.logits.cpu().numpy(), home.features.cpu().numpy(), cohorts["held_out"].label, cohorts["held_out"].patient,
-        there.logits.cpu().numpy(), there.features.cpu().numpy(),
-    )  # fmt: skip
-    said = {"held_out": home.logits, "target": there.logits, "test": apart.logits}
+    candidate = candidate_of(at_source, here, cohorts)
+    apart = look(here, test).logits.cpu().numpy()
+    said = {"held_out": candidate.source_logits, "target": candidate.target_logits, "test": apart}
+    found = signals_of(candidate, source_only(name, seed, told))
+    if method == "source-only":
+        found |= witnessed(name, seed, candidate, told)
     return {
-        "scores": scores_of(candidate),
-        "signals": signals(name, seed, candidate, told),
-        **right("here", cohorts["target"], there.logits.cpu().numpy()),
-        **right("test", test, apart.logits.cpu().numpy()),
-        "logits": {part: coded(logits.cpu().numpy()) for part, logits in said.items()},
+        "signals": found,
+        **right("here", cohorts["target"], candidate.target_logits),
+        **right("test", test, apart),
+        "logits": {part: coded(logits) for part, logits in said.items()},
         "train_seconds": round(seconds, 1),
     }
 
 
-def adapted(
-    name: str, seed: int, method: str, cohorts: dict[str, Packed], told: argparse.Namespace
-) -> tuple[Classifier, Classifier]:
+def candidate_of(at_source: Classifier, here: Classifier, cohorts: dict[str, Packed]) -> Candidate:
+    """The model as far as choosing may see it."""
+    held_out = cohorts["held_out"]
+    home, there = look(at_source, held_out), look(here, unlabelled(cohorts["target"]))
+    arrays = [each.cpu().numpy() for each in (home.logits, home.features, there.logits, there.features)]
+    return Candidate(*arrays[:2], held_out.label, held_out.patient, *arrays[2:])
+
+
+@lru_cache(maxsize=4)
+def source_only(name: str, seed: int, told: Told) -> Candidate:
+    """What every method began from."""
+    warm = base(name, seed, "source-only", told)
+    return candidate_of(warm, warm, cohorts_of(name, told.packs))
+
+
+def witnessed(name: str, seed: int, candidate: Candidate, told: Told) -> dict[str, float]:
+    """How alike a second source-only model ranks scans at home and at the target."""
+    other = source_only(name, seed + 1, told)
+    pairs = {
+        "witness_held_out": (candidate.source_logits, other.source_logits),
+        "witness_target": (candidate.target_logits, other.target_logits),
+    }
+    return {part: rank_agreement(*map(ranked_by, logits)) for part, logits in pairs.items()}
+
+
+def adapted(name: str, seed: int, method: str, cohorts: dict[str, Packed], told: Told) -> tuple[Classifier, Classifier]:
     """The model as it judges source scans, and as it works at the target."""
     config = config_of(told, seed).model_copy(update={"method": method})
     target, warm = unlabelled(cohorts["target"]), base(name, seed, "source-only", told).cpu()
@@ -122,27 +174,12 @@ def adapted(
             warm, cohorts["source"], cohorts["held_out"], target, config, fabric=fabric_of(told.device), folder=folder,
             options={}, phase=method,
         )  # fmt: skip
+    keep(found[0], network_file(name, seed, method, told))
     at_source = found[0].to(told.device)
     here = for_site(at_source, target, at_source.fixed)
     return (
         for_site(at_source, cohorts["source"], at_source.fixed) if METHODS[method].own_statistics else at_source
     ), here
-
-
-def signals(name: str, seed: int, candidate: Candidate, told: argparse.Namespace) -> dict[str, float]:
-    """What is seen beside the scores: agreement with the source-only model and with a second one."""
-    cohorts = cohorts_of(name, told.packs)
-    found = {"information": information(candidate.target_probabilities)}
-    for which, number in (("agreement", seed), ("witness", seed + 1)):
-        other = base(name, number, "source-only", told)
-        for part, ours in (("held_out", candidate.source_logits), ("target", candidate.target_logits)):
-            theirs = look(other, cohorts[part]).logits.cpu().numpy()
-            found[f"{which}_{part}"] = rank_agreement(ranked(ours), ranked(theirs))
-    return found
-
-
-def ranked(logits: np.ndarray) -> np.ndarray:
-    return logits[:, 1] - logits[:, 0] if logits.shape[1] == 2 else logits - logits.mean(axis=1, keepdims=True)
 
 
 def right(part: str, cohort: Packed, logits: np.ndarray) -> dict[str, float]:
@@ -167,7 +204,7 @@ def decoded(text: str, classes: int) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), "<f2").reshape(-1, classes).astype(float)
 
 
-def config_of(told: argparse.Namespace, seed: int) -> Config:
+def config_of(told: Told, seed: int) -> Config:
     config = Config(seed=seed, weights=told.weights)
     if told.steps:
         halved = {part: getattr(config, part).model_copy(update={"steps": told.steps}) for part in ("source", "adapt")}
@@ -188,9 +225,16 @@ class checkpoints:  # noqa: N801, D101 - a folder for one training
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def key_of(task: tuple[str, int, str], told: argparse.Namespace) -> dict[str, Any]:
+def key_of(task: tuple[str, int, str], told: Told) -> dict[str, Any]:
     name, seed, method = task
     return {"pair": name, "seed": seed, "method": method, **({"steps": told.steps} if told.steps else {})}
+
+
+class Told(argparse.Namespace):
+    """What was asked for; the same for all rows of a process."""
+
+    def __hash__(self) -> int:
+        return 0
 
 
 def work(job: tuple[tuple[str, int, str], argparse.Namespace]) -> tuple[tuple[str, int, str], Any, float]:
@@ -208,7 +252,7 @@ def work(job: tuple[tuple[str, int, str], argparse.Namespace]) -> tuple[tuple[st
     return task, found, time.perf_counter() - began
 
 
-def tasks(told: argparse.Namespace) -> Iterator[tuple[str, int, str]]:
+def tasks(told: Told) -> Iterator[tuple[str, int, str]]:
     """In order of weight: the full methods' first seed everywhere, the other methods', then further seeds."""
     for seed in told.seeds:
         for name in told.pairs:
@@ -220,17 +264,19 @@ def tasks(told: argparse.Namespace) -> Iterator[tuple[str, int, str]]:
                 yield from ((name, seed, method) for method in part if method in told.methods)
 
 
-def train(told: argparse.Namespace) -> None:
+def train(told: Told) -> None:
     """Train what is missing, several at a time, until time is up."""
     rows = Rows(told.rows)
     ends = time.monotonic() + told.until
     context = multiprocessing.get_context("spawn")
     with context.Pool(told.jobs) as pool:
         wanted = [task for task in tasks(told) if rows.get(key_of(task, told)) is None]
-        first = argparse.Namespace(**{**vars(told), "only_bases": True})
+        first = Told(**{**vars(told), "only_bases": True})
         bases = [(name, seed, "all-labels") for name, seed, what in wanted if what == "all-labels"]
         bases += sorted({(name, seed + ahead, "source-only") for name, seed, _ in wanted for ahead in (0, 1)})
-        for phase, jobs in ((first, bases), (told, wanted)):
+        soups = sorted({(name, seed, SOUP) for name, seed, _ in tasks(told)})
+        soups = [task for task in soups if rows.get(key_of(task, told)) is None]
+        for phase, jobs in ((first, bases), (told, wanted), (told, soups)):
             dealt = pool.imap_unordered(work, [(task, phase) for task in jobs])
             for number in range(len(jobs)):
                 try:
@@ -263,7 +309,7 @@ def main() -> None:
     parser.add_argument("--networks", type=Path, default=NETWORKS)
     parser.add_argument("--rows", type=Path, default=ROWS)
     parser.add_argument("--weights", type=Path, default=None, help="of the backbone, where its package is not")
-    told = parser.parse_args()
+    told = parser.parse_args(namespace=Told())
     told.only_bases = False
     if told.what == "pack":
         for folder, sites in SITES.items():
