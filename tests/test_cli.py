@@ -216,7 +216,7 @@ def test_a_wrong_option_is_one_sentence_and_2(
 
 def test_a_misspelt_method_names_the_nearest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sample = str(ROOT / "sample_data" / "egypt")
-    words = ["adapt", "--source", sample, "--target", sample, "--method", "dan", "-o", str(tmp_path / "run")]
+    words = ["adapt", "--source", sample, "--target", sample, "--method", "dnn", "-o", str(tmp_path / "run")]
     assert cli.main(words) == 2
     assert "'dann'" in capsys.readouterr().err.splitlines()[-1]
     assert not list(tmp_path.iterdir())

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,10 +17,14 @@ from lightning_fabric import Fabric
 
 from medtl.data.cohort import Cohort
 from medtl.measures import auroc, information, rank_agreement
+from medtl.measures.validation import Candidate, ranked_by, signals_of
 from medtl.methods import METHODS, Method
+from medtl.methods.shallow import FEATURE_METHODS
 from medtl.models import Classifier, create_backbone
 from medtl.runs.predict import outputs
 from medtl.training.batch_statistics import for_site
+from medtl.training.by_features import fit_by_features
+from medtl.training.choice import MAY_FORGET, SOURCE_ONLY, choose, ranking
 from medtl.training.config import Config
 from medtl.training.loop import fit
 from medtl.training.mixes import mixes_for, name_with
@@ -29,11 +33,6 @@ from medtl.trust import expected_loss
 
 #: Scans of each site that are looked at after each epoch.
 LOOKS = 192
-#: The source AUROC that adaptation may cost before it is taken for harm. Two standard errors of an AUROC of 0.85 on
-#: 200 scans; of the honest pairs none lost as much (docs/benchmarks.md).
-MAY_FORGET = 0.05
-#: Below this share of the source-only model's information about the target the adapted model has collapsed.
-COLLAPSED = 0.5
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,10 @@ class Decision:
         why: the rule that decided, in plain words.
         sentence: what to tell the user: which model, why, how much is likely lost, how many scans to label.
         warn: whether AUROC is likely lost at the new site.
-        signals: the numbers that the rule looked at; none has seen a target label.
+        signals: how source-only and the best of the others look; none of the numbers has seen a target label.
+        kept: the best of those that were tried, which stays in the Run as "adapted"; "" where none was.
+        select: the score that was asked for, or "auto".
+        candidates: name -> the numbers that the rule looked at (`medtl.measures.validation.signals_of`).
     """
 
     handed_over: str
@@ -53,6 +55,9 @@ class Decision:
     sentence: str
     warn: bool
     signals: dict[str, float]
+    kept: str = ""
+    select: str = "auto"
+    candidates: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass
@@ -61,11 +66,13 @@ class Adapted:
 
     Attributes:
         models: "source-only", and "adapted" as it is to work at the target (see `for_site`).
-        at_source: the same models as they judge source scans, with the running statistics of their training.
+        at_source: the same models as they judge source scans.
+        method: the one that made "adapted".
         log: rows of the training log.
         decision: which model is handed over.
         prior: (K,) what `expect_prior_of` added to the biases of the models.
-        features: embeddings of both sites before and after.
+        features: embeddings of both sites before and after; where the method weighs them, the source's scans and how
+            much each counts.
         seconds: how long each phase trained in this process.
     """
 
@@ -74,8 +81,26 @@ class Adapted:
     log: list[dict[str, Any]]
     decision: Decision
     prior: np.ndarray
+    method: str = SOURCE_ONLY
     features: dict[str, np.ndarray] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Trained(NamedTuple):
+    """What `adapt_classifier` made: the best epoch."""
+
+    classifier: Classifier  # with the running statistics of its training
+    score: float  # the information that its predictions hold about some of the target's scans
+    source_weights: np.ndarray | None  # (N,) how much each source scan counts, 1 on average; None: all alike
+
+
+class Tried(NamedTuple):
+    """One of the models that are chosen among, by whatever it was made."""
+
+    at_target: Classifier  # as it is to work there
+    at_source: Classifier  # as it judges source scans
+    source_weights: np.ndarray | None
+    method: str
 
 
 def new_classifier(config: Config, n_classes: int, channels: int, seed: int) -> Classifier:
@@ -144,7 +169,7 @@ def adapt_classifier(
     options: Mapping[str, Any],
     phase: str,
     begun_from: str = "",
-) -> tuple[tuple[Classifier, float], list[dict[str, Any]]]:
+) -> tuple[Trained, list[dict[str, Any]]]:
     """Adapt a copy of the source-only model, and keep the epoch that a label-free score likes best.
 
     The score is the information that the predictions on the target hold about the class (Bridle et al., NIPS 1991;
@@ -155,7 +180,7 @@ def adapt_classifier(
     `begun_from` is what a checkpoint must say of `warm`, where that is not the source-only model of the same training.
 
     Returns:
-        the classifier of the best epoch (with running statistics) and its score; the log.
+        the best epoch; the log.
     """
     if (target.label >= 0).any():
         raise ValueError("the target's labels must not reach the choice: pass manifest.without_labels()")
@@ -177,7 +202,8 @@ def adapt_classifier(
         predictor = method.predictor().eval()
         here = for_site(predictor, some_target, predictor.fixed)
         score = _information(outputs(here, some_target)[0], target)
-        source_auroc = _auroc(outputs(predictor, some_source)[0], some_source)
+        home = for_site(predictor, some_source, predictor.fixed) if chosen.own_statistics else predictor
+        source_auroc = _auroc(outputs(home, some_source)[0], some_source)
         forgot = source_auroc < best.get("first_auroc", source_auroc) - MAY_FORGET
         best.setdefault("first_auroc", source_auroc)
         if epoch and not forgot and score >= best.get("score", -np.inf):
@@ -200,7 +226,9 @@ def adapt_classifier(
     adapted = copy.deepcopy(method.predictor())
     if "state" in best:
         adapted.load_state_dict(best["state"])
-    return (adapted.cpu().eval(), float(best.get("score", -np.inf))), log
+    weights = method.source_weights()
+    weights = weights if weights is None else weights.detach().float().cpu().numpy()
+    return Trained(adapted.cpu().eval(), float(best.get("score", -np.inf)), weights), log
 
 
 def adapt_cohorts(
@@ -212,7 +240,7 @@ def adapt_cohorts(
     folder: Path,
     warm: Classifier | None = None,
 ) -> Adapted:
-    """The whole of it: source-only, a second source-only to see whether they agree, the method, the decision.
+    """The whole of it: source-only, a second source-only to see whether they agree, each method, the decision.
 
     Args:
         source: labelled, to train on.
@@ -239,32 +267,59 @@ def adapt_cohorts(
     start = time.monotonic()
     second = train_source_only(source, held_out, config, seed=config.seed + 1, phase="witness", **train)
     witness = timed("witness", second, start)
-    models, at_source = {"source-only": warm}, {"source-only": warm}
-    start = time.monotonic()
-    if phase := adapt_phase(config):
-        candidates = []
-        for number, options in enumerate(config.candidates or [{}]):
-            found = adapt_classifier(
-                warm, source, held_out, target, config, options={**config.options, **options},
-                phase=phase if not number else f"{phase} {number + 1}", begun_from=begun_from, **train,
-            )  # fmt: skip
-            candidates.append(timed(phase, found, start))
-        at_source["adapted"] = max(candidates, key=lambda each: each[1])[0]
-        models["adapted"] = for_site(at_source["adapted"], target, at_source["adapted"].fixed, fabric.device)
-    for model in {id(model): model for model in [*at_source.values(), *models.values()]}.values():
+    tried = {SOURCE_ONLY: Tried(warm, warm, None, SOURCE_ONLY)}
+    for phase, (method, options) in adapt_phases(config).items():
+        start = time.monotonic()
+        alone = config.alone(method, options)
+        made = _try(warm, source, held_out, target, alone, phase=phase, begun_from=begun_from, **train)
+        tried[phase] = timed(phase, made, start)
+    for model in {id(model): model for each in tried.values() for model in each[:2]}.values():
         expect_prior_of(model, source, config.balance)
-    decision = decide(models, at_source, witness, held_out, target, config.harmonise)
+    decision = decide(
+        {name: each.at_target for name, each in tried.items()},
+        {name: each.at_source for name, each in tried.items()},
+        witness, held_out, target, config.harmonise, config.select,
+    )  # fmt: skip
+    names = {SOURCE_ONLY: SOURCE_ONLY, **({"adapted": decision.kept} if decision.kept else {})}
+    models = {role: tried[name].at_target for role, name in names.items()}
+    at_source = {role: tried[name].at_source for role, name in names.items()}
+    best = tried[decision.kept or SOURCE_ONLY]
     features = _embeddings(models, at_source, held_out, target)
-    return Adapted(models, at_source, log, decision, prior_of(source, config.balance), features, seconds)
+    if best.source_weights is not None:
+        features |= {"source_weight": best.source_weights, "source_weight_id": source.scan_id}
+    return Adapted(models, at_source, log, decision, prior_of(source, config.balance), best.method, features, seconds)
 
 
-def adapt_phase(config: Config) -> str:
-    """The name of the phase that brings the sites together, such as "dann with fda"; "" where there is none.
+def _try(
+    warm: Classifier, source: Cohort, held_out: Cohort, target: Cohort, config: Config, **told: Any
+) -> tuple[Tried, list[dict[str, Any]]]:
+    """One method, by training or on features."""
+    name, device = config.method, told["fabric"].device
+    if name in FEATURE_METHODS:
+        fitted = fit_by_features(warm, source, target, name, config.options, balance=config.balance, device=device)
+        row = {"phase": told["phase"], "epoch": 0, "step": 0, "progress": 1.0}
+        return Tried(*fitted[:2], fitted.source_weights, name), [row]
+    trained, log = adapt_classifier(warm, source, held_out, target, config, options=config.options, **told)
+    at_target = for_site(trained.classifier, target, trained.classifier.fixed, device)
+    at_source = trained.classifier
+    if METHODS[name].own_statistics:
+        at_source = for_site(at_source, source, at_source.fixed, device)
+    return Tried(at_target, at_source, trained.source_weights, name), log
 
-    `--method source-only` with something that acts on batches is a training too: source-only goes on with it.
+
+def adapt_phases(config: Config) -> dict[str, tuple[str, dict[str, Any]]]:
+    """Phases that bring the sites together, such as "dann with fda" -> the method and its options.
+
+    `--method source-only` with something that acts on batches is a training too: source-only goes on with it; without,
+    there is none.
     """
-    name = name_with(config.method, config.harmonise)
-    return "" if name == "source-only" else name
+    phases: dict[str, tuple[str, dict[str, Any]]] = {}
+    for method, options in config.trials():
+        name = name_with(method, config.harmonise)
+        if name != SOURCE_ONLY:
+            number = sum(each.rsplit(" ", 1)[0] == name or each == name for each in phases)
+            phases[name if not number else f"{name} {number + 1}"] = (method, options)
+    return phases
 
 
 def decide(
@@ -274,42 +329,50 @@ def decide(
     held_out: Cohort,
     target: Cohort,
     harmonise: Sequence[str] = (),
+    select: str = "auto",
 ) -> Decision:
-    """Hand over the adapted model, or fall back to source-only, by what is visible without target labels.
+    """Choose among the models, or fall back to source-only, by what is visible without target labels.
 
-    The rule: fall back where the adapted model lost more than 0.05 of AUROC on held-out source scans (it forgot), or
-    where its predictions at the target hold less than half of the information that the source-only model's hold (it
-    collapsed). Warn where two source-only models agree less in rank at the target than at home by more than 0.1.
+    `medtl.training.choice.choose` has the rule. Warn where two source-only models agree less in rank at the target than
+    at home by more than 0.1.
+
+    Args:
+        models: name -> the model as it is to work at the target; "source-only" is among them.
+        at_source: the same as they judge source scans.
+        witness: a second source-only model.
+        held_out: labelled source scans of other patients.
+        target: its labels are not looked at.
+        harmonise: what evened the scans out, for the sentence.
+        select: a name in `medtl.measures.validation.SCORES`, or "auto".
     """
-    here = {name: outputs(model, target)[0] for name, model in models.items()}
-    home = {name: outputs(model, held_out)[0] for name, model in at_source.items()}
+    home = {name: outputs(model, held_out) for name, model in at_source.items()}
+    here = {name: outputs(model, target) for name, model in models.items()}
+    seen = {name: Candidate(*home[name], held_out.label, held_out.patient, *here[name]) for name in models}
+    candidates = {name: signals_of(each, seen[SOURCE_ONLY]) for name, each in seen.items()}
+    plain = candidates[SOURCE_ONLY]
     signals = {
-        "agreement_source": _agreement(home["source-only"], outputs(witness, held_out)[0], held_out),
-        "agreement_target": _agreement(here["source-only"], outputs(witness, target)[0], target),
-        "source_auroc": _auroc(home["source-only"], held_out),
-        "information": _information(here["source-only"], target),
+        "agreement_source": _agreement(home[SOURCE_ONLY][0], outputs(witness, held_out)[0], held_out),
+        "agreement_target": _agreement(here[SOURCE_ONLY][0], outputs(witness, target)[0], target),
+        "source_auroc": plain["source"],
+        "information": plain["information"],
     }
     lost = expected_loss(signals["agreement_source"], signals["agreement_target"], signals["source_auroc"])
-    if "adapted" not in models:
+    name, why = choose(candidates, select)
+    adapted = ranking(candidates, select)
+    if not adapted:
         alike = f", on scans harmonised by {' and '.join(harmonise)}" if harmonise else ""
         sentence = f"Handed over: source-only{alike}. {lost.sentence}"
-        return Decision("source-only", f"no method was asked for{alike}", sentence, lost.warn, signals)
+        return Decision(SOURCE_ONLY, f"{why}{alike}", sentence, lost.warn, signals, "", select, candidates)
+    kept = candidates[adapted[0]]
     signals |= {
-        "adapted_source_auroc": _auroc(home["adapted"], held_out),
-        "adapted_information": _information(here["adapted"], target),
-        "adapted_agreement": _agreement(here["source-only"], here["adapted"], target),
+        "adapted_source_auroc": kept["source"],
+        "adapted_information": kept["information"],
+        "adapted_agreement": kept["agreement"],
     }
-    handed_over, why = _rule(signals)
-    return Decision(handed_over, why, f"Handed over: {handed_over}, since {why}. {lost.sentence}", lost.warn, signals)
-
-
-def _rule(signals: Mapping[str, float]) -> tuple[str, str]:
-    forgot = signals["source_auroc"] - signals["adapted_source_auroc"]
-    if forgot > MAY_FORGET:
-        return "source-only", f"the adapted model lost {forgot:.2f} of AUROC on held-out source scans"
-    if signals["adapted_information"] < COLLAPSED * signals["information"]:
-        return "source-only", "the adapted model's predictions at the new site say less than half as much"
-    return "adapted", "adapting cost the source little and its predictions at the new site are no less decided"
+    handed_over = SOURCE_ONLY if name == SOURCE_ONLY else "adapted"
+    by = f" by {name}" if handed_over == "adapted" and len(adapted) > 1 else ""
+    sentence = f"Handed over: {handed_over}{by}, since {why}. {lost.sentence}"
+    return Decision(handed_over, why, sentence, lost.warn, signals, adapted[0], select, candidates)
 
 
 def _some(cohort: Cohort) -> Cohort:
@@ -343,20 +406,8 @@ def _embedding(classifier: Classifier, cohort: Cohort) -> np.ndarray:
 
 
 def _agreement(a: np.ndarray, b: np.ndarray, cohort: Cohort) -> float:
-    """Rank agreement of two models' logits (N, K), the mean over the classes.
-
-    Class by class: a rare class scores low on every scan, which two models must not be credited with agreeing on.
-    """
-    return rank_agreement(_ranked(a, cohort), _ranked(b, cohort))
-
-
-def _ranked(logits: np.ndarray, cohort: Cohort) -> np.ndarray:
-    """What scans are ranked by: binary, the log odds (N,); a column a class where there are more or several labels."""
-    if cohort.multilabel:
-        return logits
-    if logits.shape[1] == 2:
-        return logits[:, 1] - logits[:, 0]
-    return logits - logits.mean(axis=1, keepdims=True)
+    """Rank agreement of two models' logits (N, K), the mean over the classes."""
+    return rank_agreement(ranked_by(a, cohort.multilabel), ranked_by(b, cohort.multilabel))
 
 
 def _information(logits: np.ndarray, cohort: Cohort) -> float:
@@ -373,7 +424,7 @@ def _auroc(logits: np.ndarray, cohort: Cohort) -> float:
         known = ~np.isnan(cohort.label)
         return float(np.nanmean([auroc(cohort.label[k, c], logits[k, c]) for c, k in enumerate(known.T)]))
     if logits.shape[1] == 2:
-        return auroc(cohort.label, _ranked(logits, cohort))
+        return auroc(cohort.label, ranked_by(logits))
     p = _probabilities(logits)
     return float(np.nanmean([auroc(cohort.label == c, p[:, c]) for c in range(logits.shape[1])]))
 

@@ -17,10 +17,15 @@ from medtl.finetuning import DEFAULT as DEFAULT_STRATEGY
 from medtl.finetuning import STRATEGIES
 from medtl.intensity import Recipe
 from medtl.intensity.composed import is_recipe_file
+from medtl.measures.validation import SCORES
 from medtl.methods import METHODS
+from medtl.methods.shallow import FEATURE_METHODS
 from medtl.models import DEFAULT
 from medtl.training.loop import Plan
-from medtl.training.mixes import HARMONISERS
+from medtl.training.mixes import HARMONISERS, MIXES
+
+#: What `adapt` can do: train with a method, or fit one on features.
+ADAPTING: dict[str, type] = {**METHODS, **FEATURE_METHODS}
 
 
 class _Strict(BaseModel):
@@ -76,11 +81,17 @@ class Config(_Strict):
     """Everything that `adapt` and `finetune` can be told."""
 
     method: str = Field("dann", description="see `medtl methods`")
-    options: dict[str, Any] = Field(default_factory=dict, description="the method's own, such as weight: 0.3")
+    methods: tuple[str, ...] = Field(
+        (), description="instead of one method several, one after the other; the best is chosen without target labels"
+    )
+    select: str = Field("auto", description="by which score the best is chosen: docs/choosing.md")
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="the method's own, such as weight: 0.3; of several `methods`, by name, such as dann: {weight: 0.3}",
+    )
     candidates: list[dict[str, Any]] = Field(
         default_factory=list,
-        description="options to try one after the other, such as [{weight: 0.1}, {weight: 1}]; the best is chosen "
-        "without target labels",
+        description="options of the one method to try one after the other, such as [{weight: 0.1}, {weight: 1}]",
     )
     strategy: str = Field(DEFAULT_STRATEGY, description="of finetune: see `medtl methods`")
     strategy_options: dict[str, Any] = Field(
@@ -124,7 +135,23 @@ class Config(_Strict):
     @field_validator("method")
     @classmethod
     def _known_method(cls, name: str) -> str:
-        return _known(name, METHODS, "method", "medtl methods")
+        return _known(name, ADAPTING, "method", "medtl methods")
+
+    @field_validator("methods", mode="before")
+    @classmethod
+    def _listed(cls, told: Any) -> Any:
+        """`methods: dann, mcc` and `--methods dann,mcc` are `methods: [dann, mcc]`."""
+        return _names(told)
+
+    @field_validator("methods")
+    @classmethod
+    def _known_methods(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(_known(name, ADAPTING, "method", "medtl methods") for name in names))
+
+    @field_validator("select")
+    @classmethod
+    def _known_score(cls, name: str) -> str:
+        return _known(name, {"auto": None, **SCORES}, "score", "medtl adapt --help")
 
     @field_validator("strategy")
     @classmethod
@@ -146,9 +173,32 @@ class Config(_Strict):
 
     @model_validator(mode="after")
     def _options_of_the_method(self) -> Config:
-        _check_options(self.method, METHODS[self.method], self.options, *self.candidates)
+        if self.methods and self.candidates:
+            raise ValueError("candidates are options of one method: name it with `method`, and leave out `methods`")
+        if self.methods:
+            for name in self.options:
+                _known(name, dict.fromkeys(self.methods), "method among `methods`", "medtl methods")
+        for name, options in self.trials():
+            if not isinstance(options, Mapping):
+                raise ValueError(f"options of several methods stand by name, such as {{{name}: {{weight: 0.3}}}}")
+            _check_options(name, ADAPTING[name], options)
+            if name in FEATURE_METHODS and set(self.harmonise) & set(MIXES):
+                raise ValueError(
+                    f"{name} trains on no batches, on which {' and '.join(MIXES)} act: leave them out of harmonise"
+                )
         _check_options(self.strategy, STRATEGIES[self.strategy], self.strategy_options)
         return self
+
+    def trials(self) -> list[tuple[str, dict[str, Any]]]:
+        """(method, its options), to be tried one after the other."""
+        if self.methods:
+            return [(name, self.options.get(name, {})) for name in self.methods]
+        return [(self.method, {**self.options, **each}) for each in self.candidates or [{}]]
+
+    def alone(self, method: str, options: Mapping[str, Any]) -> Config:
+        """The same for one method: it has learnt nothing of what else is tried, nor of how is chosen."""
+        told = {"method": method, "methods": (), "select": "auto", "options": dict(options), "candidates": []}
+        return self.model_copy(update=told)
 
 
 def load_config(path: str | Path | None = None, **flags: Any) -> Config:
@@ -170,13 +220,40 @@ def load_config(path: str | Path | None = None, **flags: Any) -> Config:
         if isinstance(recipe, str) and is_recipe_file(recipe) and (Path(path).parent / recipe).is_file():
             told = {**told, "recipe": str(Path(path).parent / recipe)}
     given = {name: value for name, value in flags.items() if value is not None}
-    for choice, others in (("method", ("options", "candidates")), ("strategy", ("strategy_options",))):
-        if choice in given and given[choice] != told.get(choice, Config.model_fields[choice].default):
-            told = {key: value for key, value in told.items() if key not in others}  # those of another method
+    if "method" in given and "methods" in given:
+        raise InputError(f"{where}: give one with --method or several with --methods, not both")
+    told = _of_what_is_asked_for(told, given)
     try:
         return Config.model_validate({**told, **given})
     except ValidationError as error:
         raise InputError(f"{where}: {_in_plain_words(error)}") from error
+
+
+def _of_what_is_asked_for(told: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The file's lines without options of methods and strategies other than those that the flags name."""
+    left, options = dict(told), told.get("options")
+    options = options if isinstance(options, Mapping) else {}
+    method = told.get("method", Config.model_fields["method"].default)
+    if "methods" in given:
+        by_name = options if told.get("methods") else {method: options}
+        left["options"] = {name: by_name[name] for name in _names(given["methods"]) if by_name.get(name)}
+        left.pop("candidates", None)
+    elif "method" in given and told.get("methods"):
+        left["options"] = options.get(given["method"], {})
+        left.pop("methods")
+    elif given.get("method", method) != method:
+        left = {name: value for name, value in left.items() if name not in ("options", "candidates")}
+    if given.get("strategy", DEFAULT_STRATEGY) != told.get("strategy", DEFAULT_STRATEGY) and "strategy" in given:
+        left.pop("strategy_options", None)
+    return left
+
+
+def _names(told: Any) -> Any:
+    """("dann", "mcc") of "dann,mcc", ["dann", "mcc"] and ["dann,mcc"]; anything else as it is."""
+    told = [told] if isinstance(told, str) else told
+    if not isinstance(told, list | tuple) or not all(isinstance(each, str) for each in told):
+        return told
+    return tuple(name.strip() for each in told for name in each.split(",") if name.strip())
 
 
 def _check_options(name: str, chosen: type, *told: Mapping[str, Any]) -> None:

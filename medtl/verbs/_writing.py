@@ -70,7 +70,7 @@ def write_adapted(
     run = write_run(
         folder,
         facts={
-            "method": config.method,
+            "method": adapted.method,
             "harmonise": list(config.harmonise),
             "task": task,
             "classes": list(source.classes),
@@ -85,6 +85,9 @@ def write_adapted(
                 "sentence": decision.sentence,
                 "warn": decision.warn,
                 "signals": decision.signals,
+                "kept": decision.kept,
+                "select": decision.select,
+                "candidates": decision.candidates,
             },
             "sites": {"source": sorted(source.site_names), "target": sorted(target.site_names)},
             "patients": sorted(set(pseudonyms([*source.patient, *held_out.patient, *seen]))),

@@ -16,6 +16,8 @@ def adapt(
     target: Path | str | Manifest,
     out: Path | str,
     method: str | None = None,
+    methods: Sequence[str] | None = None,
+    select: str | None = None,
     from_run: Path | str | None = None,
     config: Path | str | None = None,
     backbone: str | None = None,
@@ -38,6 +40,10 @@ def adapt(
         target: a manifest or folder of your own hospital.
         out: the Run's folder.
         method: see `medtl methods`; dann unless the config says otherwise.
+        methods: several, such as dann,mcc,tca: each starts from the same source-only model, and one is kept.
+        select: the score by which it is kept, as no target label may choose: source, iwv, dev, entropy, information,
+            snd, mcc, corr-c, nuclear-norm or clusters; auto is the rule in docs/choosing.md. What cost the source or
+            collapsed is never handed over.
         from_run: a Run whose source-only model to start from.
         config: a YAML file; see configs/.
         backbone: a timm model; see `medtl backbones`.
@@ -68,6 +74,8 @@ def adapt(
     told = load_config(
         config,
         method=method,
+        methods=methods,
+        select=select,
         backbone=backbone,
         recipe=recipe,
         seed=seed,

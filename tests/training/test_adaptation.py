@@ -18,7 +18,7 @@ from medtl import progress
 from medtl.errors import InputError
 from medtl.models import Classifier
 from medtl.training import adaptation, loop
-from medtl.training.adaptation import adapt_classifier, adapt_cohorts, adapt_phase, decide, signature_of
+from medtl.training.adaptation import adapt_classifier, adapt_cohorts, adapt_phases, decide, signature_of
 from medtl.training.config import Config
 from medtl.training.roles import expect_prior_of
 
@@ -47,6 +47,10 @@ class Labels:
     def site(self) -> np.ndarray:
         return np.zeros(len(self.label), int)
 
+    @property
+    def patient(self) -> np.ndarray:
+        return np.arange(len(self.label)) // 2
+
     def __len__(self) -> int:
         return len(self.label)
 
@@ -63,6 +67,10 @@ class Pictures(shifted.Pictures):
         self.members = [[each] for each in self.scan_id]
         told = {"digest": "d", "channels": 1, "flip": False, "flip_vertical": False, "name": "drawn"}
         self.recipe = type("Recipe", (), told)()
+
+    @property
+    def patient(self) -> np.ndarray:
+        return self.scan_id
 
 
 def pictures(site: int, n: int = 48, labelled: bool = True) -> Pictures:
@@ -82,6 +90,7 @@ def decision(
     adapted_home: Any = None,
     adapted_here: Any = None,
     harmonise: tuple[str, ...] = (),
+    select: str = "auto",
     **scores: Any,
 ) -> Any:
     """decide() for models that give these log odds at the source ("home") and at the target ("here")."""
@@ -93,16 +102,17 @@ def decision(
     }  # fmt: skip
     cohorts = {"home": Labels(TRUTH), "here": Labels(np.full(400, -1))}
 
-    def outputs(model: Any, cohort: Labels) -> tuple[np.ndarray, None]:
+    def outputs(model: Any, cohort: Labels) -> tuple[np.ndarray, np.ndarray]:
         place = next(name for name, each in cohorts.items() if each is cohort)
         score = np.asarray(given[(model, place)], np.float32)
-        return np.stack([np.zeros_like(score), score], 1), None
+        logits = np.stack([np.zeros_like(score), score], 1)
+        return logits, logits
 
     monkeypatch.setattr(adaptation, "outputs", outputs)
-    names = ["source-only"] + ["adapted"] * (adapted_home is not None)
-    models: Any = {name: name for name in names}
+    names = dict.fromkeys(["source-only", *(name for name, place in given if name != "witness" and place == "here")])
+    models: Any = {name: name for name in names if given[(name, "here")] is not None}
     witness: Any = "witness"
-    return decide(models, models, witness, cohorts["home"], cohorts["here"], harmonise)
+    return decide(models, models, witness, cohorts["home"], cohorts["here"], harmonise, select)
 
 
 def test_the_adapted_model_is_handed_over_where_nothing_speaks_against_it(monkeypatch) -> None:
@@ -152,6 +162,21 @@ def test_without_a_method_there_is_nothing_to_decide(monkeypatch) -> None:
     assert alike.sentence.startswith("Handed over: source-only, on scans harmonised by histogram. ")
 
 
+def test_of_several_the_table_of_all_is_kept_and_the_best_named(monkeypatch) -> None:
+    told = {"dann_home": SURE, "dann_here": 2 * (SURE - 1), "tca_home": SURE, "tca_here": 3 * (SURE - 1)}
+    several = {**told, "mcc_home": SURE + 2 * NOISE, "mcc_here": 9 * (SURE - 1)}
+    found = decision(monkeypatch, **several)
+    assert (found.handed_over, found.kept, found.select) == ("adapted", "tca", "auto")
+    assert found.sentence.startswith("Handed over: adapted by tca, since of the 2 that may be handed over it has the ")
+    assert list(found.candidates) == ["source-only", "dann", "tca", "mcc"]
+    assert found.candidates["mcc"]["forgot"] > 0.05 and found.candidates["tca"]["agreement"] == pytest.approx(1)
+    assert found.signals["adapted_information"] == found.candidates["tca"]["information"]
+    assert decision(monkeypatch, **several, select="source").select == "source"
+    none = decision(monkeypatch, dann_home=SURE + 2 * NOISE, dann_here=SURE, mcc_home=-SURE, mcc_here=SURE)
+    assert (none.handed_over, none.kept) == ("source-only", "dann")
+    assert none.why.startswith("dann lost 0.") and " and mcc lost 0." in none.why
+
+
 # ---- which epoch is kept -----------------------------------------------------------------------------------------
 def adapted(monkeypatch, tmp_path, scores: list[float], source: list[float]) -> tuple[int, float, list[dict[str, Any]]]:
     """The epoch (0 before the first step) whose weights adapt_classifier keeps, where looks give these numbers."""
@@ -171,7 +196,7 @@ def adapted(monkeypatch, tmp_path, scores: list[float], source: list[float]) -> 
     config = Config.model_validate({"adapt": {"steps": 2 * (len(scores) - 1), "batch": 8}})
     cohorts = pictures(0), pictures(0), pictures(1, labelled=False)
     told = {"fabric": Fabric(accelerator="cpu", devices=1), "folder": tmp_path, "options": {}, "phase": "dann"}
-    (kept, score), log = adapt_classifier(shifted.make("dann").classifier, *cohorts, config, **told)
+    (kept, score, _), log = adapt_classifier(shifted.make("dann").classifier, *cohorts, config, **told)
     same = [all(torch.equal(kept.state_dict()[name], state[name]) for name in state) for state in seen]
     return same.index(True), score, log
 
@@ -215,18 +240,33 @@ def test_what_the_method_draws_hangs_on_the_seed_alone(tmp_path) -> None:
 
 # ---- harmonisation beside the method ------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("told", "phase"),
+    ("told", "phases"),
     [
-        ({}, "dann"),
-        ({"harmonise": ["fda"]}, "dann with fda"),
-        ({"harmonise": ["histogram"]}, "dann"),  # a step of the recipe
-        ({"method": "source-only"}, ""),
-        ({"method": "source-only", "harmonise": ["landmarks"]}, ""),
-        ({"method": "source-only", "harmonise": ["mixstyle", "fda"]}, "source-only with mixstyle and fda"),
+        ({}, {"dann": ("dann", {})}),
+        ({"harmonise": ["fda"]}, {"dann with fda": ("dann", {})}),
+        ({"harmonise": ["histogram"]}, {"dann": ("dann", {})}),  # a step of the recipe
+        ({"method": "source-only"}, {}),
+        ({"method": "source-only", "harmonise": ["landmarks"]}, {}),
+        (
+            {"method": "source-only", "harmonise": ["mixstyle", "fda"]},
+            {"source-only with mixstyle and fda": ("source-only", {})},
+        ),
+        (
+            {"candidates": [{"weight": 1}, {"weight": 2}, {}], "options": {"hidden": 8}},
+            {
+                "dann": ("dann", {"hidden": 8, "weight": 1}),
+                "dann 2": ("dann", {"hidden": 8, "weight": 2}),
+                "dann 3": ("dann", {"hidden": 8}),
+            },
+        ),
+        (
+            {"methods": ["tca", "source-only", "dann"], "options": {"dann": {"weight": 2}}},
+            {"tca": ("tca", {}), "dann": ("dann", {"weight": 2})},
+        ),
     ],
 )
-def test_what_acts_on_batches_makes_a_phase_of_its_own(told: dict[str, Any], phase: str) -> None:
-    assert adapt_phase(Config.model_validate(told)) == phase
+def test_each_trial_is_a_phase_of_its_own(told: dict[str, Any], phases: dict[str, Any]) -> None:
+    assert adapt_phases(Config.model_validate(told)) == phases
 
 
 @pytest.fixture
@@ -257,7 +297,7 @@ def test_the_same_training_with_and_without_a_mix_gives_other_weights(small, tmp
     for number, names in enumerate([(), ("fda",), ("fda",)]):
         config = small.model_copy(update={"method": method, "harmonise": names})
         told = {"fabric": Fabric(), "folder": tmp_path / str(number), "options": {}, "phase": "adapt"}
-        (adapted, _), _ = adapt_classifier(shifted.make(method).classifier, *cohorts, config, **told)
+        (adapted, *_), _ = adapt_classifier(shifted.make(method).classifier, *cohorts, config, **told)
         states.append(adapted.state_dict())
     assert any(not torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert all(torch.equal(states[1][name], states[2][name]) for name in states[0])

@@ -12,7 +12,9 @@ import yaml
 from medtl.data.augmentation import Augmentation
 from medtl.errors import InputError
 from medtl.intensity.recipes import RECIPES, harmonised
+from medtl.measures.validation import SCORES
 from medtl.methods import METHODS
+from medtl.methods.shallow import FEATURE_METHODS
 from medtl.resources import configs
 from medtl.training.config import Config, Views, load_config
 from medtl.training.loop import Plan
@@ -79,6 +81,31 @@ def test_another_strategys_options_go_with_it(tmp_path: Path) -> None:
     assert (config.strategy_options, config.options) == ({}, {"weight": 0.5})
 
 
+def test_several_methods_and_their_options_by_name(tmp_path: Path) -> None:
+    for text in ("methods: [dann, deep-coral]", "methods: dann, deep-coral", "methods: [dann, deep-coral, dann]"):
+        assert load_config(written(tmp_path, text)).methods == ("dann", "deep-coral")
+    file = written(tmp_path, "methods: [dann, deep-coral]\noptions: {dann: {weight: 0.5}}\n")
+    assert load_config(file).trials() == [("dann", {"weight": 0.5}), ("deep-coral", {})]
+    for given in ("dann,tca", ["dann", "tca"], ["dann,tca"]):  # as the shell and a notebook give them
+        assert load_config(file, methods=given).trials() == [("dann", {"weight": 0.5}), ("tca", {})]
+    assert load_config(file, methods="tca").trials() == [("tca", {})]
+    assert load_config(file, method="dann").trials() == [("dann", {"weight": 0.5})]
+    assert load_config(file, method="deep-coral").trials() == [("deep-coral", {})]
+    one = written(tmp_path, "method: dann\noptions: {weight: 0.5}\ncandidates: [{hidden: 8}, {hidden: 9}]\n")
+    assert load_config(one).trials() == [("dann", {"weight": 0.5, "hidden": 8}), ("dann", {"weight": 0.5, "hidden": 9})]
+    assert load_config(one, methods="dann,tca").trials() == [("dann", {"weight": 0.5}), ("tca", {})]
+
+
+def test_every_score_can_select() -> None:
+    assert Config().select == "auto"
+    assert all(load_config(select=name).select == name for name in SCORES)
+
+
+def test_a_method_alone_does_not_know_of_the_others() -> None:
+    several = Config.model_validate({"methods": ["dann", "tca"], "options": {"dann": {"weight": 1}}, "select": "snd"})
+    assert several.alone("dann", {"weight": 1}) == Config.model_validate({"options": {"weight": 1}})
+
+
 def test_plan_and_views_are_what_was_told() -> None:
     config = Config.model_validate({"source": {"steps": 3, "lr": 0.1}, "augmentation": {"flip": 0.0}})
     assert config.source.plan() == Plan(steps=3, lr=0.1)
@@ -121,11 +148,21 @@ def test_every_harmonisation_can_be_configured() -> None:
         ("source: {stepps: 3}", "there is no key 'source.stepps': did you mean 'steps'?"),
         ("augmentation: {rotate: 3}", "there is no key 'augmentation.rotate': did you mean 'rotation'?"),
         ("colour_of_the_sky: blue", "there is no key 'colour_of_the_sky': there is adapt,"),
-        ("method: dan", "there is no method 'dan': did you mean 'dann'?; see `medtl methods`"),
+        ("method: dnn", "there is no method 'dnn': did you mean 'dann'?; see `medtl methods`"),
         ("options: {wieght: 1}", "dann has no option 'wieght': did you mean 'weight'?"),
         ("strategy_options: {decay: 1}", "has no option 'decay': there is none"),
         ("strategy: mme\nstrategy_options: {wait: 1}", "mme has no option 'wait': did you mean 'weight'?"),
         ("candidates: [{weight: 1}, {hiden: 3}]", "dann has no option 'hiden': did you mean 'hidden'?"),
+        ("methods: [dann, dan0]", "there is no method 'dan0': did you mean 'dan"),
+        ("methods: [dann, 3]", "methods.1: "),
+        ("methods: [dann]\noptions: {dann: {wieght: 1}}", "dann has no option 'wieght': did you mean 'weight'?"),
+        ("methods: [dann]\noptions: {dnn: {}}", "there is no method among `methods` 'dnn': did you mean 'dann'?"),
+        ("methods: [dann]\noptions: {weight: 1}", "there is no method among `methods` 'weight'"),
+        ("methods: [dann]\noptions: {dann: 1}", "options of several methods stand by name, such as {dann: "),
+        ("methods: [dann]\ncandidates: [{weight: 1}]", "candidates are options of one method"),
+        ("select: sdn", "there is no score 'sdn': did you mean 'snd'?; see `medtl adapt --help`"),
+        ("method: tca\nharmonise: fda", "tca trains on no batches, on which fda and mixstyle act"),
+        ("method: tca\noptions: {weight: 1}", "tca has no option 'weight'"),
         ("source: {steps: none at all}", "source.steps: "),
         ("source: {steps: 0}", "source.steps: "),
         ("source: [1, 2]", "source: "),
@@ -164,5 +201,11 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_every_method_can_be_configured() -> None:
-    for name in METHODS:
+    assert not set(METHODS) & set(FEATURE_METHODS)
+    for name in (*METHODS, *FEATURE_METHODS):
         assert load_config(method=name).method == name
+
+
+def test_one_method_or_several_and_not_both() -> None:
+    with pytest.raises(InputError, match=r"^the options: give one with --method or several with --methods, not both"):
+        load_config(method="dann", methods=["dann", "tca"])

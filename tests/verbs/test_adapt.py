@@ -382,8 +382,8 @@ def test_a_corrupt_file_among_good_ones_is_left_out_with_a_warning(place: Path, 
 
 
 def test_misspelt_names_are_told_the_nearest(place: Path, tmp_path: Path, capsys) -> None:
-    assert "there is no method 'dan': did you mean 'dann'?" in refused(
-        place, tmp_path / "run", capsys, "--method", "dan"
+    assert "there is no method 'dnn': did you mean 'dann'?" in refused(
+        place, tmp_path / "run", capsys, "--method", "dnn"
     )
     file = two_sites.config(place, "wrong.yaml", sede=3)
     said = refused(place, tmp_path / "run", capsys, config=file)
