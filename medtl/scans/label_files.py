@@ -16,6 +16,7 @@ from medtl.scans.datalist import datalist_records, is_datalist
 from medtl.scans.joining import is_bids
 from medtl.scans.roles import NAMES, has_role
 from medtl.scans.table import read_csv, read_json, unescape
+from medtl.scans.wilds import CAMELYON17, as_labels, is_camelyon17
 
 LABEL_FILES = ("labels.csv", "labels.xlsx", "labels.json", "labels.tsv", "participants.tsv", "dataset.json")
 BIDS_ASIDE = {"derivatives", "code", "sourcedata", "phenotype", "stimuli"}
@@ -24,9 +25,13 @@ WRONG_KIND = "save it as .xlsx or as CSV (UTF-8) and give that"
 
 
 def find_labels(root: Path) -> Path | None:
-    """The labels file of a folder: the first of `LABEL_FILES` that it holds; others there are said and not read."""
+    """The labels file of a folder: the first of `LABEL_FILES` that it holds; others there are said and not read.
+
+    The last is the metadata.csv of Camelyon17-WILDS, where it is that.
+    """
     there = [root / name for name in LABEL_FILES if (root / name).is_file()]
     there = [path for path in there if path.name != "dataset.json" or _lists_scans(path)]
+    there += [root / CAMELYON17] if is_camelyon17(root / CAMELYON17) else []
     if len(there) > 1:
         say(f"{there[0].name} is read for labels, {', '.join(path.name for path in there[1:])} is not")
     return there[0] if there else None
@@ -60,7 +65,7 @@ def read_table(path: Path) -> pd.DataFrame:
         return _read_json(path)
     if kind in (".xls", ".xlsb", ".ods", ".numbers"):
         raise InputError(f"{path} is a spreadsheet of another kind: {WRONG_KIND}")
-    frame = read_csv(path)
+    frame = as_labels(read_csv(path)) if is_camelyon17(path) else read_csv(path)
     return _of_participants(frame) if path.name == "participants.tsv" else frame
 
 
