@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from medtl.methods.base import Batch, Method
+from medtl.methods.adversarial import ReverseGradient, discriminator, ramp, source_first
+from medtl.methods.base import Batch, Method, Output
 from medtl.methods.losses import task_loss
 from medtl.models import Classifier
 
-
-class ReverseGradient(torch.autograd.Function):
-    """R(x) = x, dR/dx = -lambda I (Ganin et al., equation 14)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, strength: float) -> Tensor:  # noqa: D102
-        ctx.strength = strength
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: D102
-        return -ctx.strength * gradient, None
-
-
-def ramp(progress: float, gamma: float = 10.0) -> float:
-    """The paper's schedule of lambda, 2 / (1 + exp(-gamma p)) - 1: 0 at the start, nearly 1 at the end."""
-    return 2.0 / (1.0 + math.exp(-gamma * progress)) - 1.0
+__all__ = ["DANN", "ReverseGradient", "ramp"]
 
 
 class DANN(Method):
@@ -49,22 +32,36 @@ class DANN(Method):
     def __init__(self, classifier: Classifier, weight: float = 0.3, hidden: int = 256) -> None:
         super().__init__(classifier)
         self.weight = weight
-        self.discriminator = nn.Sequential(
-            nn.Linear(classifier.width, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 1)
-        )
+        self.discriminator = discriminator(classifier.width, hidden)
         self.register_buffer("domain_accuracy", torch.tensor(float("nan")), persistent=False)
 
     def losses(self, batch: Mapping[str, Batch], progress: float) -> dict[str, Tensor]:
         """The task loss on the source, and the discriminator's loss behind the reversed gradient."""
         source, target = self.forward(batch["source"]), self.forward(batch["target"])
-        embedding = torch.cat([source.embedding, target.embedding])
-        domain = torch.cat([embedding.new_ones(len(source.logits)), embedding.new_zeros(len(target.logits))])
-        guess = self.discriminator(ReverseGradient.apply(embedding, self.weight * ramp(progress))).squeeze(1)
-        self.domain_accuracy = ((guess > 0) == (domain > 0.5)).float().mean().detach()
         return {
             "task": task_loss(source.logits, batch["source"].label),
-            "domain": F.binary_cross_entropy_with_logits(guess, domain),
+            "domain": self.domain_loss(source, target, self.weight * ramp(progress)),
         }
+
+    def domain_loss(self, source: Output, target: Output, strength: float) -> Tensor:
+        """How badly source and target are told apart by the embedding, its gradient reversed."""
+        embedding = torch.cat([source.embedding, target.embedding])
+        guess = self.discriminator(ReverseGradient.apply(embedding, strength)).squeeze(1)
+        return self.told_apart(guess, len(source.logits))
+
+    def told_apart(self, guess: Tensor, sources: int, weight: Tensor | None = None) -> Tensor:
+        """The discriminator's binary cross-entropy: the mean over scans, each times its `weight`.
+
+        Args:
+            guess: (N,) log odds of the source, its scans first.
+            sources: how many of them are the source's.
+            weight: (N,).
+        """
+        domain = source_first(guess, sources)
+        self.domain_accuracy = ((guess > 0) == (domain > 0.5)).float().mean().detach()
+        if weight is None:
+            return F.binary_cross_entropy_with_logits(guess, domain)
+        return (weight * F.binary_cross_entropy_with_logits(guess, domain, reduction="none")).mean()
 
     def measures(self) -> dict[str, Tensor | float]:
         """The discriminator's accuracy on the last batch: 0.5 when it cannot tell the sites apart."""

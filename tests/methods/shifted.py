@@ -101,7 +101,7 @@ PROBLEMS: dict[str, Callable[[np.ndarray, np.ndarray, int, np.random.Generator],
 #: Methods of another problem than "shortcut": the one that their paper is about.
 PROBLEM_OF: dict[str, str] = {}
 #: Methods that are tested from a source-only model on, as `medtl adapt` starts all of them.
-WARM: set[str] = {"fixmatch", "mcc", "mean-teacher", "pseudo-label", "shot", "tent"}
+WARM: set[str] = {"adda", "fixmatch", "iwan", "mcc", "mean-teacher", "pseudo-label", "shot", "tent"}
 #: Options that a problem so small asks for, where a method's defaults are for real scans.
 OPTIONS: dict[str, dict[str, Any]] = {}
 

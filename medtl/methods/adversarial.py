@@ -1,0 +1,96 @@
+"""What the adversarial methods share: the reversed gradient, its schedule, a discriminator, a fixed source encoder."""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from medtl.errors import InputError
+from medtl.methods.base import Batch
+from medtl.models import Classifier
+from medtl.models.output import Output
+
+
+class ReverseGradient(torch.autograd.Function):
+    """R(x) = x, dR/dx = -lambda I (Ganin et al., JMLR 2016, equation 14)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, strength: float) -> Tensor:  # noqa: D102
+        ctx.strength = strength
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: D102
+        return -ctx.strength * gradient, None
+
+
+def ramp(progress: float, gamma: float = 10.0) -> float:
+    """DANN's schedule of lambda, 2 / (1 + exp(-gamma p)) - 1: 0 at the start, nearly 1 at the end."""
+    return 2.0 / (1.0 + math.exp(-gamma * progress)) - 1.0
+
+
+def discriminator(width: int, hidden: int = 256, outputs: int = 1) -> nn.Sequential:
+    """Rows (N, width) -> (N, outputs), through two hidden layers."""
+    return nn.Sequential(
+        nn.Linear(width, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, outputs)
+    )
+
+
+def source_first(guess: Tensor, sources: int) -> Tensor:
+    """(N,) 1 for the first `sources` rows, which are the source's, and 0 for the target's."""
+    return torch.cat([guess.new_ones(sources), guess.new_zeros(len(guess) - sources)])
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """(N,) the entropy of the softmax of (N, K), in nats."""
+    log_p = F.log_softmax(logits, dim=1)
+    return -(log_p.exp() * log_p).sum(dim=1)
+
+
+def one_class_a_scan(label: Any, method: nn.Module) -> None:
+    """For methods whose definition needs a softmax over the classes.
+
+    Args:
+        label: of a batch or of a cohort; (N, K) where a scan can have several.
+        method: says its name.
+
+    Raises:
+        InputError: a scan can have several labels.
+    """
+    if label is not None and label.ndim == 2:
+        raise InputError(
+            f"{type(method).__name__} needs one class a scan, and these scans can have several labels: "
+            "choose another method, such as dann"
+        )
+
+
+class Fixed(nn.Module):
+    """A copy of a classifier that stays as it is: the source encoder of ADDA and IWAN.
+
+    Its dropout goes on in training: the other encoder has it, and a discriminator must not tell the two apart by it.
+
+    Args:
+        classifier: is copied.
+    """
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = copy.deepcopy(classifier).requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Fixed:  # noqa: D102
+        super().train(False)
+        for module in self.modules():
+            if isinstance(module, nn.Dropout):
+                module.training = mode
+        return self
+
+    @torch.no_grad()
+    def forward(self, batch: Batch) -> Output:
+        """The classifier's output for a batch, without gradient."""
+        return self.classifier(batch.pixels, batch.bag, len(batch.row))
