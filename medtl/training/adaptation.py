@@ -106,7 +106,7 @@ class Tried(NamedTuple):
 def new_classifier(config: Config, n_classes: int, channels: int, seed: int) -> Classifier:
     """A classifier on the ImageNet backbone, its new layers drawn from the seed."""
     torch.manual_seed(seed)
-    backbone = create_backbone(config.backbone, config.weights, channels=channels)
+    backbone = create_backbone(config.backbone, config.weights, config.pretrained, channels)
     return Classifier(backbone, n_classes, pooling=config.pooling).to(memory_format=torch.channels_last)
 
 

@@ -102,6 +102,7 @@ class Config(_Strict):
     )
     backbone: str = Field(DEFAULT, description="a timm model")
     weights: Path | None = Field(None, description="a file with the backbone's weights")
+    pretrained: bool = Field(True, description="false: from random weights, to see what ImageNet's are worth")
     recipe: str = Field("auto", description="see `medtl recipes`")
     volumes: Literal["slices", "neighbours", "projections"] = Field(
         "slices", description="what of a volume the backbone sees: slices, each with its neighbours, or projections"
@@ -114,6 +115,9 @@ class Config(_Strict):
     )
     balance: tuple[Literal["class", "site", "patient"], ...] = Field(
         ("class", "site"), description="what is dealt equally often"
+    )
+    prior: Literal["source", "em", "bbse"] = Field(
+        "source", description="of adapt: whose class shares are expected: the source's, or the target's by an estimate"
     )
     size: int = Field(112, ge=32, le=1024, description="rows and columns of the network input")
     seed: int = Field(0, ge=0)

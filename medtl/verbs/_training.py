@@ -20,6 +20,7 @@ from medtl.runs.run import Run
 from medtl.scans import Manifest
 from medtl.training.config import Config
 from medtl.training.roles import forget_prior
+from medtl.trust.shift import LEAST_SCANS
 
 CHECKPOINTS = "checkpoints"
 
@@ -100,8 +101,9 @@ def classes_of(labelled: Manifest, other: Manifest | None = None) -> list[str]:
     strangers = sorted(set(_names(other)) - set(classes)) if other is not None else []
     if strangers:
         raise InputError(
-            f"source and target have different labels, {', '.join(classes)} and {', '.join(_names(other))}: "
-            "name the same thing alike on both sides"
+            f"the target's labels {', '.join(strangers)} are none of the source's classes ({', '.join(classes)}): name "
+            "the same thing alike on both sides; of scans that are something else, empty the cell in the column "
+            "`label`, or leave them out: no model can learn a class that no source scan has"
         )
     return classes
 
@@ -139,6 +141,19 @@ def check_splits(labelled: Manifest, unlabelled: Manifest) -> None:
     if not len(not_test(unlabelled)):
         raise InputError(
             "every target scan is in its test split, none is left to adapt to: set split to train for some"
+        )
+
+
+def check_prior(prior: str, cohorts: Cohorts) -> None:
+    """See whether there are scans enough to estimate the target's class shares from.
+
+    Raises:
+        InputError: there are fewer than 20.
+    """
+    if prior != "source" and len(cohorts.target) < LEAST_SCANS:
+        raise InputError(
+            f"prior: {prior} estimates the class shares from the target's scans, and {len(cohorts.target)} are too few "
+            f"({LEAST_SCANS} at least): leave it at source"
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +21,16 @@ from medtl.runs.run import Run, write_run
 from medtl.training.adaptation import Adapted
 from medtl.training.config import Config
 from medtl.training.few_labels import FineTuned
+from medtl.training.happened import Said, what_happened
 from medtl.training.roles import prior_of
 from medtl.trust import Trust, fit_familiarity, fit_trust, half_the_patients, looked_at
+from medtl.trust.calibrators import Map
+from medtl.trust.open_set import Strangers, strangers
+from medtl.trust.shift import UNLABELLED, Seen
 from medtl.verbs._training import CHECKPOINTS, Cohorts, labelled_rows
 
+#: Of the config's `prior`, the way in `medtl.trust.shift`.
+PRIORS = {"em": "label-shift", "bbse": "bbse"}
 #: Labelled scans from which on a calibrate split of its own serves better than cross-validation.
 MANY = 40
 #: From twice so many of the target's scans on, what is familiar to the adapted model is learnt from them alone. Source
@@ -58,15 +64,24 @@ def write_adapted(
     source, held_out, target = cohorts.source, cohorts.held_out, cohorts.target
     trust: dict[str, Trust] = {}
     task = task_of(source)
-    for name, model in adapted.models.items():
-        at_source = adapted.at_source[name]
-        logits, features = outputs(at_source, held_out)
-        here, own = outputs(model, target)[1], name != "source-only"
-        to_learn, to_cut = what_is_familiar(at_source, source, features, here, target.patient, own)
-        trust[name] = fit_trust(
-            logits, held_out.label, held_out.patient, to_cut, to_learn, task, sites=held_out.site_names
+    said = {
+        name: Said(*outputs(adapted.at_source[name], held_out), *outputs(model, target))
+        for name, model in adapted.models.items()
+    }
+    for name, each in said.items():
+        at_source, own = adapted.at_source[name], name != "source-only"
+        to_learn, to_cut = what_is_familiar(
+            at_source, source, each.home_features, each.here_features, target.patient, own
         )
+        method, calibrator = for_prior(config.prior, each, held_out.label, task)
+        trust[name] = fit_trust(
+            each.home, held_out.label, held_out.patient, to_cut, to_learn, task,
+            method, held_out.site_names, calibrator=calibrator,
+        )  # fmt: skip
     decision = adapted.decision
+    happened = what_happened(adapted, said, held_out, target, _strangers(adapted, source, said["source-only"]), task)
+    for text in (*happened.warnings, *happened.remarks):
+        warn(text)
     run = write_run(
         folder,
         facts={
@@ -76,6 +91,7 @@ def write_adapted(
             "classes": list(source.classes),
             "seed": config.seed,
             "backbone": config.backbone,
+            **_other_backbones(adapted.models),
             "bottleneck": adapted.models["source-only"].width,
             "unit": config.unit,
             "prior": adapted.prior.tolist(),
@@ -84,7 +100,9 @@ def write_adapted(
                 "why": decision.why,
                 "sentence": decision.sentence,
                 "warn": decision.warn,
-                "signals": decision.signals,
+                "signals": {**decision.signals, **happened.signals},
+                "warnings": happened.warnings,
+                "remarks": happened.remarks,
                 "kept": decision.kept,
                 "select": decision.select,
                 "candidates": decision.candidates,
@@ -99,11 +117,36 @@ def write_adapted(
         trust=trust,
         trained_on=trained_on((source, target), start),
         log=pd.DataFrame(adapted.log),
-        metrics={"signals": decision.signals, "seconds": adapted.seconds},
+        metrics={"signals": decision.signals, "seconds": adapted.seconds, "adapting": happened.to_dict()},
         features=adapted.features,
     )
     shutil.rmtree(folder / CHECKPOINTS)
     return run
+
+
+def for_prior(prior: str, said: Said, label: np.ndarray, task: str) -> tuple[str, Map | None]:
+    """The calibrator's name, and the calibrator where it expects other class shares than the source's.
+
+    Args:
+        prior: "source", "em" or "bbse": whose class shares the model is to expect.
+        said: of held-out source scans and the target's.
+        label: of the held-out scans.
+        task: "binary", "multiclass" or "multilabel".
+    """
+    if prior == "source":
+        return "temperature", None
+    method = PRIORS[prior]
+    return method, UNLABELLED[method](
+        Seen(said.home, said.home_features, label), Seen(said.here, said.here_features), task
+    )
+
+
+def _strangers(adapted: Adapted, source: Cohort, said: Said) -> Strangers:
+    """Scans of the target that source-only has nothing like."""
+    known = train_features(adapted.at_source["source-only"], source, said.here_features[:0])
+    if len(known) < 2:
+        return Strangers(float("nan"), float("nan"))
+    return strangers(fit_familiarity(known), said.home_features, said.here_features)
 
 
 def what_is_familiar(
@@ -143,6 +186,17 @@ def train_features(at_source: Classifier, source: Cohort, target_features: np.nd
     ours, theirs = rows[rows < len(source)], rows[rows >= len(source)] - len(source)
     at_home = [outputs(at_source, source.select(ours))[1]] if len(ours) else []
     return np.concatenate([*at_home, target_features[theirs]])
+
+
+def _other_backbones(models: Mapping[str, Classifier]) -> dict[str, dict[str, str]]:
+    """Under `backbones`, timm's name of the backbone of each model that has another one than source-only."""
+    names = {name: _architecture(model) for name, model in models.items()}
+    others = {name: found for name, found in names.items() if found != names["source-only"]}
+    return {"backbones": others} if others else {}
+
+
+def _architecture(model: Classifier) -> str:
+    return str(getattr(model.backbone, "pretrained_cfg", {}).get("architecture", ""))
 
 
 def task_of(cohort: Cohort) -> str:
