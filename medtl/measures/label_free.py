@@ -6,6 +6,8 @@ says which of them chose well.
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -127,6 +129,7 @@ def cluster_agreement(features: ArrayLike, probabilities: ArrayLike, most: int =
         A number up to 1, 0 by chance or where all predictions are alike; nan for fewer scans than classes.
     """
     from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.metrics import adjusted_mutual_info_score
 
     f, p = np.asarray(features, float), np.asarray(probabilities, float)
@@ -136,7 +139,9 @@ def cluster_agreement(features: ArrayLike, probabilities: ArrayLike, most: int =
         rows = np.random.default_rng(seed).choice(len(f), most, replace=False)
         f, p = f[rows], p[rows]
     f = f / np.maximum(np.linalg.norm(f, axis=1, keepdims=True), 1e-12)
-    cluster = KMeans(p.shape[1], n_init=10, random_state=seed).fit_predict(f)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # features that are all alike are one cluster, which is 0
+        cluster = KMeans(p.shape[1], n_init=10, random_state=seed).fit_predict(f)
     return float(adjusted_mutual_info_score(p.argmax(axis=1), cluster))
 
 

@@ -143,6 +143,11 @@ class Run:
         saved = self.facts.get("trained_on")
         return Fingerprint.from_dict(saved) if saved is not None else None
 
+    def backbone_of(self, which: str = MODEL) -> str:
+        """The timm name of one model's backbone: distillation gives it another one than source-only has."""
+        role = self.decision.get("handed_over") if self._name(which) == MODEL else which
+        return str(self.facts.get("backbones", {}).get(role, self.facts["backbone"]))
+
     def trust(self, which: str = MODEL) -> Trust:
         """What was fitted for trust in this model; where nothing was, one that leaves its probabilities as they are.
 
@@ -199,7 +204,7 @@ class Run:
         from medtl.models.layers import backbone_of
 
         weights = self.weights(which)
-        create = partial(create_backbone, self.facts["backbone"], pretrained=False, channels=self.recipe.channels)
+        create = partial(create_backbone, self.backbone_of(which), pretrained=False, channels=self.recipe.channels)
         classifier = Classifier(
             backbone_of(weights, create),
             len(self.classes),
@@ -211,7 +216,7 @@ class Run:
             classifier.load_state_dict(weights, strict=True)
         except RuntimeError as error:
             raise InputError(
-                f"{self.path / weights_file(self._name(which))} does not fit {self.facts['backbone']} with "
+                f"{self.path / weights_file(self._name(which))} does not fit {self.backbone_of(which)} with "
                 f"{len(self.classes)} classes: use the medtl that wrote it ({self.facts['medtl']})"
             ) from error
         return classifier.eval()
@@ -260,7 +265,8 @@ def write_run(
 
     Args:
         path: the Run's folder.
-        facts: run.json: method, task, classes, seed, backbone (timm's name), decision ...; `bottleneck` (256 where it
+        facts: run.json: method, task, classes, seed, backbone (timm's name; `backbones` has it for those models whose
+            backbone is another one, by role), decision ...; `bottleneck` (256 where it
             is not given), `pooling` (read off the weights), schema_version, medtl, created, provenance, recipe_digest
             and `models` (the weights' sha256) are added; absolute paths are left out.
         config: the resolved configuration; absolute paths in it are left out.

@@ -67,8 +67,13 @@ def _in_words(recipe: Recipe) -> str:
     )
 
 
-def as_started(config: Config, start: Run) -> Config:
+def as_started(config: Config, start: Run, which: str = "model") -> Config:
     """The config with what a Run to start from has settled: what is seen of a scan, by which network, as what unit.
+
+    Args:
+        config: as told.
+        start: the Run.
+        which: of its models.
 
     Raises:
         InputError: the config tells otherwise, in words of its own.
@@ -81,7 +86,7 @@ def as_started(config: Config, start: Run) -> Config:
                 "train anew with it, or leave it out"
             )
     settled = {
-        "backbone": start.facts["backbone"],
+        "backbone": start.backbone_of(which),
         "size": start.recipe.size,
         "pooling": start.facts.get("pooling", "mean"),
         "unit": start.unit,

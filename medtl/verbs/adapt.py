@@ -85,7 +85,8 @@ def adapt(
     )
     folder = shared.folder_for(out, resume, force, from_run)
     start = Run.load(from_run) if from_run is not None else None
-    told = told if start is None else as_started(told, start)
+    which = "source-only" if start is not None and "source-only" in start.names else "model"
+    told = told if start is None else as_started(told, start, which)
     sources = [source] if isinstance(source, str | Path | Manifest) else list(source)
     with work_on(cluster):
         labelled = with_labels(Manifest.concat([manifest_of(each) for each in sources]), told.unit)
@@ -106,7 +107,7 @@ def adapt(
     fabric = shared.fabric_for(told)
     warm = None
     if start is not None:
-        warm = shared.classifier_of(start, "source-only" if "source-only" in start.names else "model")
+        warm = shared.classifier_of(start, which)
     with shared.checkpoints(folder, resume, fabric) as place:
         adapted = adapt_cohorts(cohorts.source, cohorts.held_out, cohorts.target, told, fabric, place, warm)
         if not fabric.is_global_zero:

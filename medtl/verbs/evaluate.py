@@ -75,13 +75,14 @@ def evaluate_models(
 
     Returns:
         What metrics.json holds: the numbers of `handed_over`; `uncalibrated`; `models`, the same for each of the
-        others; `comparison`, of each of them with it; `sites`, `subgroups`; `saliency`, where the manifest has a
+        others; `comparison`, of each of them with it; `adapting`, what that did; `sites`, `subgroups`; `saliency`, where the manifest has a
         column `lesion_mask`; `verdict`; `unit`, of which `n_scans` is the number.
 
     Raises:
         InputError: as `evaluate`, or some of the models are of series and others of studies.
     """
     from medtl import progress
+    from medtl.reports.alignment import adapting_of
     from medtl.reports.comparison import compare_pairs, judge, what_to_trust
     from medtl.reports.contents import ReportData
     from medtl.reports.groups import check_columns, subgroup_table
@@ -140,6 +141,7 @@ def evaluate_models(
         comparison=compare_pairs([(other, main) for other in results if other is not main], scans),
         saliency_scores=looked,
         training=_training(main_run),
+        adapting=adapting_of(main_run.adapting, main_run.config.get("prior", "source"), results, scans),
     )
     metrics = _metrics(data, main, found)
     write_report(out, data, metrics, predictions)
@@ -147,7 +149,8 @@ def evaluate_models(
         from medtl.reports import drawing, figures
 
         drawing.write_picture(figures.summary(data), picture)
-    progress.say(f"{data.verdict_sentence}\n{out / 'report.html'}")
+    gained = f"\n{data.adapting.sentence}" if data.adapting and data.adapting.sentence else ""
+    progress.say(f"{data.verdict_sentence}{gained}\n{out / 'report.html'}")
     return metrics
 
 
@@ -242,7 +245,7 @@ def _training(run: Run) -> Training:
         method=str(facts.get("method") or ""),
         strategy=str(facts.get("strategy") or ""),
         harmonise=tuple(facts.get("harmonise") or ()),
-        backbone=str(facts.get("backbone") or ""),
+        backbone=run.backbone_of(),
         seed=facts.get("seed"),
         medtl=str(facts.get("medtl") or ""),
         created=str(facts.get("created") or "")[:10],
@@ -316,6 +319,7 @@ def _metrics(data: ReportData, main: ModelResult, found: Any) -> dict[str, Any]:
                 for table in data.subgroups
             },
             "comparison": [vars(pair) for pair in data.comparison],
+            "adapting": None if data.adapting is None else data.adapting.to_dict(),
             "saliency": [vars(score) for score in data.saliency_scores],
             "notes": list(data.notes),
         }

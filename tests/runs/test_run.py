@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from medtl.errors import InputError
+from medtl.models import Classifier, create_backbone
 from medtl.runs.run import Run, change_run, write_run
 
 _spec = importlib.util.spec_from_file_location("small", Path(__file__).parent / "small.py")
@@ -47,6 +48,21 @@ def test_what_is_written_is_what_is_read(whole: Run) -> None:
         assert not run.classifier(name).training
         assert run.trust(name).to_dict() == small.trust(seed=seed).to_dict()
     assert run.fingerprint("adapted") == run.fingerprint() != run.fingerprint("source-only")
+
+
+def test_a_model_may_have_another_backbone_than_source_only(whole: Run, tmp_path: Path) -> None:
+    other = Classifier(create_backbone("test_resnet", pretrained=False, channels=1), 2, bottleneck=16).eval()
+    told = {"config": whole.config, "recipe": whole.recipe}
+    models = {"adapted": other, "source-only": whole.classifier("source-only")}
+    for handed_over in models:
+        facts = {**whole.facts, "backbones": {"adapted": "test_resnet"}, "decision": {"handed_over": handed_over}}
+        run = write_run(tmp_path / handed_over, facts=facts, models=models, **told)
+        for name, model in models.items():
+            ours, theirs = run.classifier(name).state_dict(), model.state_dict()
+            assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+        assert run.backbone_of("source-only") == whole.facts["backbone"] == whole.backbone_of()
+        assert run.backbone_of("adapted") == "test_resnet"
+        assert run.backbone_of() == run.backbone_of(handed_over)
 
 
 def test_the_files_can_be_read_by_other_programs_and_run_no_code(whole: Run) -> None:

@@ -16,6 +16,7 @@ from lightning_fabric import Fabric
 
 from medtl import progress
 from medtl.errors import InputError
+from medtl.methods import METHODS
 from medtl.models import Classifier
 from medtl.training import adaptation, loop
 from medtl.training.adaptation import adapt_classifier, adapt_cohorts, adapt_phases, decide, signature_of
@@ -310,6 +311,83 @@ def test_a_checkpoint_of_another_harmonisation_is_not_gone_on_with(small, tmp_pa
     other = small.model_copy(update={"harmonise": ()})
     with pytest.raises(InputError):
         adapt_classifier(shifted.make("source-only").classifier, *cohorts, other, **told)
+
+
+# ---- several methods -----------------------------------------------------------------------------------------------
+class Mixed(METHODS["dann"]):
+    """DANN whose predictor has a backbone of its own."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__(classifier)
+        self.student = Classifier(shifted.SmallNet(), 2, bottleneck=8)
+        self.student.backbone.layers[0] = torch.nn.Conv2d(1, 4, 5, padding=2, bias=False)
+
+    def predictor(self) -> Classifier:
+        return self.student
+
+    def source_weights(self) -> torch.Tensor:
+        return torch.arange(48.0)
+
+
+class Own(METHODS["dann"]):
+    """DANN that says of itself that its predictor carries the target's batch statistics."""
+
+    own_statistics = True
+
+
+def tried(monkeypatch, tmp_path, small: Config, **told: Any) -> Any:
+    monkeypatch.setitem(METHODS, "mixed", Mixed)
+    monkeypatch.setitem(METHODS, "own", Own)
+    config = small.model_copy(update={"harmonise": (), **told})
+    cohorts = pictures(0), pictures(0, n=24), pictures(1, labelled=False)
+    return adapt_cohorts(*cohorts, config, Fabric(accelerator="cpu", devices=1), tmp_path)
+
+
+def test_methods_of_all_kinds_are_tried_and_one_is_kept(monkeypatch, tmp_path, small) -> None:
+    monkeypatch.setattr(adaptation, "ranking", lambda candidates, select: ["mixed", "dann", "standardise"])
+    found = tried(monkeypatch, tmp_path, small, methods=("dann", "standardise", "mixed"), select="snd")
+    assert list(found.decision.candidates) == ["source-only", "dann", "standardise", "mixed"]
+    assert list(found.seconds) == ["source-only", "witness", "dann", "standardise", "mixed"]
+    assert list(dict.fromkeys(row["phase"] for row in found.log)) == list(found.seconds)
+    assert (found.method, found.decision.kept, found.decision.select) == ("mixed", "mixed", "snd")
+    assert set(found.models) == {"source-only", "adapted"}
+    assert found.models["adapted"].backbone.layers[0].kernel_size == (5, 5)
+    assert np.array_equal(found.features["source_weight"], np.arange(48))
+    assert len(found.features["source_weight_id"]) == 48
+
+
+def test_each_method_begins_from_the_same_model_whatever_was_tried_before(monkeypatch, tmp_path, small) -> None:
+    alone = tried(monkeypatch, tmp_path / "alone", small, method="dann")
+    monkeypatch.setattr(adaptation, "ranking", lambda candidates, select: ["dann", "standardise", "own"])
+    after = tried(monkeypatch, tmp_path / "after", small, methods=("standardise", "own", "dann"))
+    one, other = (each.models["adapted"].state_dict() for each in (alone, after))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    assert alone.decision.candidates["dann"] == after.decision.candidates["dann"]
+    assert "source_weight" not in alone.features
+
+
+def test_a_model_with_the_targets_statistics_judges_the_source_with_the_sources(monkeypatch, tmp_path, small) -> None:
+    """The first layer's statistics are those of what its convolution gives for the source, computed here."""
+    found = tried(monkeypatch, tmp_path, small, method="own")
+    means = {}
+    for side, model in (("source", found.at_source["adapted"]), ("target", found.models["adapted"])):
+        convolution, norm = model.backbone.layers[0], model.backbone.layers[1]
+        stack = torch.from_numpy(pictures(0 if side == "source" else 1).stack)
+        with torch.no_grad():
+            assert torch.allclose(norm.running_mean, convolution(stack).mean((0, 2, 3)), atol=1e-5)
+        means[side] = norm.running_mean
+    assert not torch.allclose(means["source"], means["target"], atol=1e-3)
+    mixed = tried(monkeypatch, tmp_path / "dann", small, method="dann")
+    norm = mixed.at_source["adapted"].backbone.layers[1]
+    assert not torch.allclose(norm.running_mean, means["source"], atol=1e-3)
+
+
+def test_what_else_is_tried_does_not_make_a_checkpoint_anothers(small) -> None:
+    one = small.model_copy(update={"method": "dann", "options": {"weight": 1.0}, "harmonise": ()})
+    several = one.model_copy(update={"methods": ("tca", "dann"), "options": {"dann": {"weight": 1.0}}, "select": "snd"})
+    cohort = pictures(0)
+    alone = [signature_of(each.alone("dann", {"weight": 1.0}), cohort) for each in (one, several)]
+    assert alone[0] == alone[1] != signature_of(one.alone("dann", {"weight": 2.0}), cohort)
 
 
 # ---- priors, signatures ------------------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ from safetensors.torch import load_file
 from medtl import cli, progress
 from medtl.errors import InputError
 from medtl.intensity.fingerprint import Fingerprint, print_of
+from medtl.measures import mmd
+from medtl.measures.validation import SCORES
 from medtl.runs.run import Run
 from medtl.scans import Manifest, read
 from medtl.training import loop
@@ -112,10 +114,25 @@ def test_the_run_is_whole(run: Run) -> None:
     assert run.facts["harmonise"] == []
     assert run.facts["sites"] == {"source": ["here"], "target": ["there"]}
     assert run.config["adapt"]["steps"] == 4 and run.config["weights"] == "(path)"
-    assert set(run.decision) == {"handed_over", "why", "sentence", "warn", "signals"}
+    assert {"handed_over", "why", "sentence", "warn", "signals", "kept", "select", "candidates"} <= set(run.decision)
+    assert (run.decision["kept"], run.decision["select"]) == ("dann", "auto")
+    assert {*SCORES, "forgot", "agreement"} == set(run.decision["candidates"]["dann"])
     assert run.decision["sentence"].startswith(f"Handed over: {run.decision['handed_over']}, since ")
     assert "label 50 scans of each class here" in run.decision["sentence"]
     assert run.trust().calibrator.temperature > 0 and run.trust("source-only").threshold is not None
+
+
+def test_the_run_knows_what_adapting_did(run: Run) -> None:
+    told = json.loads((run.path / "metrics.json").read_text())["adapting"]
+    rows = {(row["measure"], row["of"]): row for row in told["distances"]}
+    assert {of for _, of in rows} == {-1, 0, 1} and len(rows) == 12
+    held = np.load(run.path / "features.npz")
+    scale = np.sqrt((held["source_after"].var(axis=0).mean() + held["target_after"].var(axis=0).mean()) / 2)
+    after = mmd(held["source_after"] / scale, held["target_after"] / scale)
+    assert rows["MMD", -1]["after"] == pytest.approx(after, rel=1e-4) == run.decision["signals"]["mmd_after"]
+    assert [share["name"] for share in told["shares"]] == []  # 12 held-out scans are too few
+    assert told["strangers"] == {"flagged": None, "apart": None}
+    assert (told["warnings"], told["remarks"]) == (run.decision["warnings"], run.decision["remarks"])
 
 
 def test_the_run_knows_whose_labels_it_has_seen(run: Run, place: Path) -> None:
@@ -169,6 +186,41 @@ def test_candidates_are_tried_and_one_is_kept(place: Path, tmp_path: Path) -> No
     assert len(run.names) == 2
 
 
+def test_several_methods_from_the_shell_and_after_a_kill(place: Path, tmp_path: Path) -> None:
+    """Whole and cut off while the second trained: the same models, table and log."""
+    told = words(place, tmp_path / "whole", "--methods", "deep-coral,standardise", "dann", "--select", "snd")
+    assert cli.main([*told, "--quiet"]) == 0
+    run = Run.load(tmp_path / "whole")
+    phases = ["source-only", "witness", "deep-coral", "standardise", "dann"]
+    assert list(pd.read_csv(run.path / "log.csv").phase.unique()) == phases
+    assert list(run.decision["candidates"]) == ["source-only", *phases[2:]]
+    assert run.decision["select"] == run.config["select"] == "snd"
+    assert run.facts["method"] == run.decision["kept"] and len(run.names) == 2
+
+    out = tmp_path / "cut"
+    told = words(place, out, "--methods", "deep-coral,standardise", "dann", "--select", "snd")
+    kill_at(out, "dann", told)
+    whole_ones = {path: path.stat().st_mtime_ns for path in (out / "checkpoints").glob("[!d]*.pt")}
+    assert {path.stem for path in whole_ones} == {"source-only", "witness"}
+    assert cli.main([*told, "--resume", "--quiet"]) == 0
+    resumed = Run.load(out)
+    assert same(run, resumed) and resumed.decision == run.decision
+    assert log_of(out).equals(log_of(run.path))
+
+
+def test_a_student_is_on_a_network_of_its_own(place: Path, tmp_path: Path, monkeypatch) -> None:
+    """Run, prediction and a further adaptation know which model has which."""
+    monkeypatch.setattr("medtl.training.adaptation.choose", lambda candidates, select: ("distill", "a test"))
+    options = {"student": "test_resnet", "student_weights": "random"}
+    run = start(
+        place, tmp_path / "run", config=two_sites.config(place, "student.yaml", method="distill", options=options)
+    )
+    assert run.decision["handed_over"] == "adapted" and run.facts["backbones"] == {"adapted": "test_resnet"}
+    assert len(run.predict(Manifest.load(place / "there.csv")).dropna(subset="p_yes")) == 48
+    again = start(place, tmp_path / "again", from_run=run.path)
+    assert again.backbone_of("source-only") == run.facts["backbone"] == two_sites.BACKBONE
+
+
 def test_a_run_to_start_from(run: Run, place: Path, tmp_path: Path) -> None:
     """Its source-only model is the warm start and stays as it is, its recipe is used, its patients are remembered."""
     frame = Manifest.load(place / "here.csv").frame
@@ -193,21 +245,25 @@ def test_same_seed_same_weights_and_another_seed_others(run: Run, place: Path, t
     assert not same(run, start(place, tmp_path / "other", seed=1))
 
 
-@pytest.mark.parametrize("when", ["witness", "dann"])
-def test_killed_and_resumed_ends_at_the_same_weights(run: Run, place: Path, tmp_path: Path, when: str) -> None:
-    out = tmp_path / "run"
+def kill_at(out: Path, phase: str, told: list[str]) -> None:
+    """Run `medtl` and kill it in the middle of a phase."""
     environment = {**os.environ, "PYTHONPATH": str(HERE.parents[1]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, HERE / "two_sites.py", *words(place, out)]
+    command = [sys.executable, HERE / "two_sites.py", *told]
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     deadline = time.monotonic() + 120
-    while not (out / "checkpoints" / f"{when}.pt").exists():
+    while not (out / "checkpoints" / f"{phase}.pt").exists():
         assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    assert 0 < torch.load(out / "checkpoints" / f"{when}.pt", weights_only=True)["step"] < 6
+    assert 0 < torch.load(out / "checkpoints" / f"{phase}.pt", weights_only=True)["step"] < 6
 
+
+@pytest.mark.parametrize("when", ["witness", "dann"])
+def test_killed_and_resumed_ends_at_the_same_weights(run: Run, place: Path, tmp_path: Path, when: str) -> None:
+    out = tmp_path / "run"
+    kill_at(out, when, words(place, out))
     with pytest.raises(InputError, match="cut off before it was done: give the same command again with --resume"):
         Run.load(out)
     with pytest.raises(InputError, match="exists already: choose another name, or give --resume to go on"):
@@ -306,7 +362,7 @@ def test_a_checkpoint_that_is_none(place: Path, tmp_path: Path, capsys) -> None:
         ("source", "no", "the source has one class only, 'no': add scans of the other class"),
         ("source", "", "no source scan has a label"),
         ("source", "", "no column `label`, say which it is: `medtl index FOLDER --label-column NAME -o source.csv`"),
-        ("target", "other", "source and target have different labels, no, yes and other"),
+        ("target", "other", "the target's labels other are none of the source's classes (no, yes)"),
     ],
 )
 def test_labels_that_do_not_do(place: Path, tmp_path: Path, capsys, side: str, label: str, says: str) -> None:
