@@ -92,7 +92,6 @@ def write_adapted(
             "seed": config.seed,
             "backbone": config.backbone,
             **_other_backbones(adapted.models),
-            **_other_backbones(adapted.models),
             "bottleneck": adapted.models["source-only"].width,
             "unit": config.unit,
             "prior": adapted.prior.tolist(),
@@ -187,17 +186,6 @@ def train_features(at_source: Classifier, source: Cohort, target_features: np.nd
     ours, theirs = rows[rows < len(source)], rows[rows >= len(source)] - len(source)
     at_home = [outputs(at_source, source.select(ours))[1]] if len(ours) else []
     return np.concatenate([*at_home, target_features[theirs]])
-
-
-def _other_backbones(models: Mapping[str, Classifier]) -> dict[str, dict[str, str]]:
-    """Under `backbones`, timm's name of the backbone of each model that has another one than source-only."""
-    names = {name: _architecture(model) for name, model in models.items()}
-    others = {name: found for name, found in names.items() if found != names["source-only"]}
-    return {"backbones": others} if others else {}
-
-
-def _architecture(model: Classifier) -> str:
-    return str(getattr(model.backbone, "pretrained_cfg", {}).get("architecture", ""))
 
 
 def _other_backbones(models: Mapping[str, Classifier]) -> dict[str, dict[str, str]]:
