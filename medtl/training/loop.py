@@ -315,10 +315,8 @@ class _Means:
 
 def _optimiser(method: Method, parameters: list[torch.nn.Parameter], plan: Plan) -> torch.optim.Optimizer:
     """AdamW; the pretrained backbone moves slower, or as the method says, and neither norms nor biases decay."""
-    classifier: Any = method.classifier
-    backbone = (
-        {id(parameter) for parameter in classifier.backbone.parameters()} if hasattr(classifier, "backbone") else set()
-    )
+    owners: list[Any] = [module for module in method.modules() if hasattr(module, "backbone")]
+    backbone = {id(parameter) for owner in owners for parameter in owner.backbone.parameters()}
     own = method.rates()
     rates = {id(parameter): own[name] for name, parameter in method.named_parameters() if name in own}
     groups: dict[tuple[bool, float, bool], dict[str, Any]] = {}
