@@ -47,4 +47,5 @@ class BSP(DANN):
 
 def squared_spectrum(embedding: Tensor, largest: int) -> Tensor:
     """The sum of the `largest` greatest squared singular values of (N, E) (equation 4)."""
-    return torch.linalg.svdvals(embedding.float())[:largest].square().sum()
+    wide = embedding.to(torch.promote_types(embedding.dtype, torch.float32))  # there is no decomposition of 16 bits
+    return torch.linalg.svdvals(wide)[:largest].square().sum()

@@ -55,7 +55,7 @@ class WDGRL(Method):
         """The negative distance, and the penalty on slopes."""
         with torch.no_grad():
             source, target = self.forward(batch["source"]), self.forward(batch["target"])
-        self.seen = source.embedding.float(), target.embedding.float()
+        self.seen = source.embedding, target.embedding
         return self.losses_of_critic_again(batch, progress)
 
     def losses_of_critic_again(self, batch: Mapping[str, Batch], progress: float) -> dict[str, Tensor]:
@@ -85,6 +85,7 @@ def gradient_penalty(critic: nn.Module, source: Tensor, target: Tensor) -> Tenso
     pairs = min(len(source), len(target))
     share = torch.rand(pairs, 1).to(source)
     between = source[:pairs] + share * (target[:pairs] - source[:pairs])
-    h = torch.cat([between, source, target]).detach().requires_grad_()
+    h = torch.cat([between, source, target]).detach()
+    h = h.to(torch.promote_types(h.dtype, torch.float32)).requires_grad_()  # a slope needs more than 16 bits
     (slope,) = torch.autograd.grad(critic(h).sum(), h, create_graph=True)
     return (slope.norm(dim=1) - 1).square().mean()

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from skada.deep._adversarial import DANNLoss
 from torch import nn
 
 from medtl.methods import DANN, Batch
@@ -93,3 +94,11 @@ def test_losses_and_gradients_are_those_computed_by_hand(progress):
     assert np.allclose(method.discriminator.weight.grad, to_domain @ features)  # full strength, and downhill
     expected = (to_logits @ h).T @ source - strength * np.outer(v, to_domain @ both)  # uphill for the features
     assert np.allclose(method.classifier.backbone[1].weight.grad, expected)
+
+
+def test_loss_is_half_of_skadas_which_adds_where_we_average():
+    torch.manual_seed(0)
+    guess = torch.randn(8)
+    ours = linear_dann(1.0).told_apart(guess, 4)
+    theirs = DANNLoss()(torch.sigmoid(-guess[:4]), torch.sigmoid(-guess[4:]))  # its 1 is the target
+    assert float(ours) == pytest.approx(float(theirs) / 2, abs=1e-5)
