@@ -39,7 +39,7 @@ def test_penalty_of_a_quadratic_critic_is_taken_at_scans_and_between_them():
     penalty = gradient_penalty(critic, source, target)
     points = np.concatenate([source + share * (target[:3] - source), source, target])
     by_hand = np.mean((np.linalg.norm(points * [1.0, 3.0], axis=1) - 1) ** 2)
-    assert float(penalty) == pytest.approx(by_hand)
+    assert penalty.item() == pytest.approx(by_hand)
 
 
 def test_penalty_is_pykales():
@@ -65,7 +65,7 @@ def test_critic_finds_the_distance_of_two_clouds():
         losses = method.losses_of_critic_again(dealt, 0.5)
         sum(losses.values()).backward()
         optimiser.step()
-    # The distance of a cloud from itself, shifted by 3, is 3; a slope s is worth 3 s - 10 (s - 1)^2, most at 1 + 3 / 20.
+    # The distance of a cloud from itself shifted by 3 is 3; a slope s is worth 3 s - 10 (s - 1)^2, most at 1 + 3 / 20
     assert -losses["critic"].item() == pytest.approx(3 * (1 + 3 / 20), rel=0.03)
 
 
