@@ -3,6 +3,7 @@
 from medtl.finetuning.base import Strategy
 from medtl.finetuning.bitfit import BitFit
 from medtl.finetuning.cosine import Cosine
+from medtl.finetuning.delta import DELTA
 from medtl.finetuning.full import Full
 from medtl.finetuning.gradual import Gradual
 from medtl.finetuning.l2_sp import L2SP
@@ -29,6 +30,7 @@ STRATEGIES: dict[str, type[Strategy]] = {
     "bitfit": BitFit,
     "norm-only": NormOnly,
     "l2-sp": L2SP,
+    "delta": DELTA,
     "mme": MME,
     "prototypes": Prototypes,
     "cosine": Cosine,
