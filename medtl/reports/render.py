@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from medtl.reports import decisions, examples, figures, tables
+from medtl.reports.candidates import WORDS, candidates_of
 from medtl.reports.contents import ModelResult, ReportData
 from medtl.reports.drawing import picture_uri, svg
 from medtl.reports.palette import VERDICTS, model_colours
@@ -59,6 +60,8 @@ def render(data: ReportData) -> str:
         site_names=list(dict.fromkeys(str(s) for s in data.site)),
         shares=_shares(data),
         points=tables.operating_tables(data),
+        tried=None if data.compares_runs else candidates_of(data.decision),
+        score_words=WORDS,
         calibration_names=CALIBRATION_NAMES,
         documents=papers(data),
         figures=_figures(data),

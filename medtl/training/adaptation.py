@@ -24,7 +24,7 @@ from medtl.models import Classifier, create_backbone
 from medtl.runs.predict import outputs
 from medtl.training.batch_statistics import for_site
 from medtl.training.by_features import fit_by_features
-from medtl.training.choice import MAY_FORGET, SOURCE_ONLY, choose, ranking
+from medtl.training.choice import MAY_FORGET, SOURCE_ONLY, choose, ranking, rule
 from medtl.training.config import Config
 from medtl.training.loop import fit
 from medtl.training.mixes import mixes_for, name_with
@@ -48,6 +48,7 @@ class Decision:
         kept: the best of those that were tried, which stays in the Run as "adapted"; "" where none was.
         select: the score that was asked for, or "auto".
         candidates: name -> the numbers that the rule looked at (`medtl.measures.validation.signals_of`).
+        rule: how it was chosen, in plain words.
     """
 
     handed_over: str
@@ -58,6 +59,7 @@ class Decision:
     kept: str = ""
     select: str = "auto"
     candidates: dict[str, dict[str, float]] = field(default_factory=dict)
+    rule: str = ""
 
 
 @dataclass
@@ -372,7 +374,7 @@ def decide(
     handed_over = SOURCE_ONLY if name == SOURCE_ONLY else "adapted"
     by = f" by {name}" if handed_over == "adapted" and len(adapted) > 1 else ""
     sentence = f"Handed over: {handed_over}{by}, since {why}. {lost.sentence}"
-    return Decision(handed_over, why, sentence, lost.warn, signals, adapted[0], select, candidates)
+    return Decision(handed_over, why, sentence, lost.warn, signals, adapted[0], select, candidates, rule(select))
 
 
 def _some(cohort: Cohort) -> Cohort:

@@ -28,11 +28,7 @@ Signals = Mapping[str, float]
 def choose(candidates: Mapping[str, Signals], select: str = "auto") -> tuple[str, str]:
     """Which model is handed over, and why, in plain words.
 
-    1. An adapted model that lost more than 0.05 of AUROC on held-out source scans forgot, and is out.
-    2. One whose predictions at the target hold less than half of the information that source-only's hold collapsed,
-       and is out.
-    3. Of those that are left the one with the highest score is handed over, by default `information`; where none is
-       left, source-only.
+    `rule` says how.
 
     Args:
         candidates: name -> `medtl.measures.validation.signals_of`; "source-only" is among them.
@@ -56,6 +52,15 @@ def choose(candidates: Mapping[str, Signals], select: str = "auto") -> tuple[str
     if len(sound) == 1:
         return sound[0], f"{left} {harmless}"
     return sound[0], f"{left} it has the highest score ({_score(select)}); {harmless}"
+
+
+def rule(select: str = "auto") -> str:
+    """What `choose` does, in plain words."""
+    return (
+        f"An adapted model that lost more than {MAY_FORGET} of AUROC on held-out source scans is not handed over, nor "
+        "one whose predictions at the new site say less than half as much as source-only's; of those that are left the "
+        f"one with the highest score ({_score(select)}) is, and where none is left, source-only."
+    )
 
 
 def ranking(candidates: Mapping[str, Signals], select: str = "auto") -> list[str]:

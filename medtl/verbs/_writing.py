@@ -106,6 +106,7 @@ def write_adapted(
                 "kept": decision.kept,
                 "select": decision.select,
                 "candidates": decision.candidates,
+                "rule": decision.rule,
             },
             "sites": {"source": sorted(source.site_names), "target": sorted(target.site_names)},
             "patients": sorted(set(pseudonyms([*source.patient, *held_out.patient, *seen]))),

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from medtl.measures.validation import SCORES
-from medtl.training.choice import choose, fault_of, ranking
+from medtl.training.choice import AUTO, choose, fault_of, ranking, rule
 
 HOME = {**dict.fromkeys(SCORES, 0.5), "information": 0.2, "forgot": 0.0, "agreement": 1.0}
 
@@ -65,6 +65,10 @@ def test_where_none_may_be_the_reason_names_each() -> None:
 def test_the_order_in_which_they_are_told_changes_nothing() -> None:
     several = {"source-only": HOME, "a": model(information=0.3), "b": model(information=0.4), "c": model(forgot=0.3)}
     assert {choose(dict(order)) for order in itertools.permutations(several.items())} == {choose(several)}
+
+
+def test_the_rule_in_words_names_the_score() -> None:
+    assert f"highest score ({AUTO})" in rule() and "highest score (snd)" in rule("snd")
 
 
 def test_a_score_that_is_none() -> None:
