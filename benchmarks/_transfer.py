@@ -67,11 +67,12 @@ def deep_methods(asked: str = "all") -> list[str]:
     return names
 
 
-def strata_of(cohort: Any) -> np.ndarray:
-    """(N,) each site and class a stratum of its own, dealt as often as the others."""
-    if cohort.label.ndim == 2:
-        return cohort.site
-    return cohort.site * (int(cohort.label.max()) + 1) + cohort.label
+def strata_of(cohort: Any, balance: Sequence[str]) -> np.ndarray:
+    """(N,) what is dealt as often as each other: the sites, the classes, or those of each site."""
+    strata = cohort.site if "site" in balance else np.zeros(len(cohort), int)
+    if "class" not in balance or cohort.label.ndim == 2:
+        return strata
+    return strata * (int(cohort.label.max()) + 1) + cohort.label
 
 
 def fitted(
@@ -91,7 +92,7 @@ def fitted(
         classifier: stays as it is.
         source: labelled; None where the method has no such role.
         target: its labels are not dealt; None likewise.
-        setting: steps, batch, lr, backbone_lr, and the method's own `options`.
+        setting: steps, batch, lr, backbone_lr, `balance` of the source, and the method's own `options`.
         seed: of the method's layers, the dealing and the views.
         device: cpu or cuda.
         views: random views; None for the pictures as they are.
@@ -103,7 +104,7 @@ def fitted(
     method = chosen(copy.deepcopy(classifier), **options)
     batch = setting["batch"]
     deals = {
-        "source": lambda: Deal(strata_of(source), batch, seed),
+        "source": lambda: Deal(strata_of(source, setting.get("balance", ("class", "site"))), batch, seed),
         "target": lambda: Deal(np.zeros(len(target), int), batch, seed + 1),
     }
     roles = {role: Role(cohorts[role], deals[role](), role == "source", augmentation=views) for role in chosen.roles}
