@@ -114,7 +114,8 @@ def test_the_run_is_whole(run: Run) -> None:
     assert run.facts["harmonise"] == []
     assert run.facts["sites"] == {"source": ["here"], "target": ["there"]}
     assert run.config["adapt"]["steps"] == 4 and run.config["weights"] == "(path)"
-    assert {"handed_over", "why", "sentence", "warn", "signals", "kept", "select", "candidates"} <= set(run.decision)
+    told = {"handed_over", "why", "sentence", "warn", "signals", "kept", "select", "candidates", "rule"}
+    assert told <= set(run.decision)
     assert (run.decision["kept"], run.decision["select"]) == ("dann", "auto")
     assert {*SCORES, "forgot", "agreement"} == set(run.decision["candidates"]["dann"])
     assert run.decision["sentence"].startswith(f"Handed over: {run.decision['handed_over']}, since ")
