@@ -51,8 +51,9 @@ from medtl.training.config import Config
 PACKS = RESULTS / "packs"
 NETWORKS = RESULTS / "hospital_shift_methods"
 ROWS = RESULTS / "hospital_shift_methods.jsonl"
-#: Measured with 3 seeds on every pair; the others with one.
-FULL = ("dann", "cdan-e", "mcc", "mean-teacher", "dan", "deep-coral", "shot", "mcd")
+#: Measured with all seeds on every pair; the others with the first on some.
+OTHERS_ON = ("brazil-egypt", "egypt-brazil", "new-delhi-yakutia", "barcelona-jiangxi")
+FULL = ("dann", "cdan-e", "dan", "afn", "mcc", "mean-teacher", "fixmatch", "shot")
 BASES = ("source-only", "all-labels")
 #: The mean of the full methods' networks.
 SOUP = "soup"
@@ -109,6 +110,8 @@ def soup(name: str, seed: int, cohorts: dict[str, Packed], told: Told) -> tuple[
         classifier = base(name, seed, "source-only", told).cpu()
         classifier.load_state_dict(load_file(network_file(name, seed, method, told)))
         models.append(classifier)
+    if not models:
+        models = [base(name, seed, "source-only", told).cpu()]
     mean = averaged(models).to(told.device).eval()
     return for_site(mean, cohorts["source"], mean.fixed), for_site(mean, unlabelled(cohorts["target"]), mean.fixed)
 
@@ -157,7 +160,7 @@ def source_only(name: str, seed: int, told: Told) -> Candidate:
 
 def witnessed(name: str, seed: int, candidate: Candidate, told: Told) -> dict[str, float]:
     """How alike a second source-only model ranks scans at home and at the target."""
-    other = source_only(name, seed + 1, told)
+    other = source_only(name, (seed + 1) % max(len(told.seeds), 2), told)
     pairs = {
         "witness_held_out": (candidate.source_logits, other.source_logits),
         "witness_target": (candidate.target_logits, other.target_logits),
@@ -170,12 +173,12 @@ def adapted(name: str, seed: int, method: str, cohorts: dict[str, Packed], told:
     config = config_of(told, seed).model_copy(update={"method": method})
     target, warm = unlabelled(cohorts["target"]), base(name, seed, "source-only", told).cpu()
     with checkpoints() as folder:
-        found, _ = adapt_classifier(
+        trained, _ = adapt_classifier(
             warm, cohorts["source"], cohorts["held_out"], target, config, fabric=fabric_of(told.device), folder=folder,
             options={}, phase=method,
         )  # fmt: skip
-    keep(found[0], network_file(name, seed, method, told))
-    at_source = found[0].to(told.device)
+    keep(trained.classifier, network_file(name, seed, method, told))
+    at_source = trained.classifier.to(told.device)
     here = for_site(at_source, target, at_source.fixed)
     return (
         for_site(at_source, cohorts["source"], at_source.fixed) if METHODS[method].own_statistics else at_source
@@ -252,32 +255,37 @@ def work(job: tuple[tuple[str, int, str], argparse.Namespace]) -> tuple[tuple[st
     return task, found, time.perf_counter() - began
 
 
-def tasks(told: Told) -> Iterator[tuple[str, int, str]]:
-    """In order of weight: the full methods' first seed everywhere, the other methods', then further seeds."""
+Task = tuple[str, int, str]
+
+
+def phases(told: Told) -> Iterator[tuple[bool, list[Task]]]:
+    """What is trained one after the other, the weightiest first: whether networks alone, and which."""
+    bases = [(name, seed, what) for seed in told.seeds for what in BASES for name in told.pairs]
+    yield True, bases
+    full = [method for method in FULL if method in told.methods]
+    others = [method for method in told.methods if method not in (*FULL, SOUP)]
+    left = [(name, told.seeds[0], method) for name in told.pairs if name in OTHERS_ON for method in others]
+    yield False, bases
     for seed in told.seeds:
-        for name in told.pairs:
-            yield from ((name, seed, what) for what in BASES)
-        for part in (FULL, [method for method in told.methods if method not in FULL]):
-            if part is not FULL and seed >= told.seeds_of_others:
-                continue
-            for name in told.pairs:
-                yield from ((name, seed, method) for method in part if method in told.methods)
+        yield False, [*((name, seed, method) for name in told.pairs for method in full)]
+        left = [*((name, seed, SOUP) for name in told.pairs), *left]
+        if seed == told.seeds[0]:
+            yield False, left
+            left = []
+    yield False, left
 
 
 def train(told: Told) -> None:
     """Train what is missing, several at a time, until time is up."""
     rows = Rows(told.rows)
     ends = time.monotonic() + told.until
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["hospital_shift_methods", "sklearn.linear_model", "timm"])
     with context.Pool(told.jobs) as pool:
-        wanted = [task for task in tasks(told) if rows.get(key_of(task, told)) is None]
-        first = Told(**{**vars(told), "only_bases": True})
-        bases = [(name, seed, "all-labels") for name, seed, what in wanted if what == "all-labels"]
-        bases += sorted({(name, seed + ahead, "source-only") for name, seed, _ in wanted for ahead in (0, 1)})
-        soups = sorted({(name, seed, SOUP) for name, seed, _ in tasks(told)})
-        soups = [task for task in soups if rows.get(key_of(task, told)) is None]
-        for phase, jobs in ((first, bases), (told, wanted), (told, soups)):
-            dealt = pool.imap_unordered(work, [(task, phase) for task in jobs])
+        for alone, jobs in phases(told):
+            jobs = [task for task in jobs if rows.get(key_of(task, told)) is None]
+            asked = Told(**{**vars(told), "only_bases": alone})
+            dealt = pool.imap_unordered(work, [(task, asked) for task in jobs])
             for number in range(len(jobs)):
                 try:
                     task, found, seconds = dealt.next(timeout=max(0.1, ends - time.monotonic()))
@@ -285,12 +293,14 @@ def train(told: Told) -> None:
                     pool.terminate()
                     print(f"time is up: {number} of {len(jobs)} done", flush=True)
                     return
+                left = f"{seconds:.1f} s, {ends - time.monotonic():.0f} left"
                 if isinstance(found, str):
                     print(*task, found, flush=True)
-                elif found is not None:
+                elif found is None:
+                    print(*task, left, flush=True)
+                else:
                     rows.row(key_of(task, told), lambda found=found: found)
-                    said = f"{found['auroc_test']:.3f} {found['balanced_test']:.3f}"
-                    print(*task, said, f"{seconds:.1f} s", f"{ends - time.monotonic():.0f} left", flush=True)
+                    print(*task, f"{found['auroc_test']:.3f} {found['balanced_test']:.3f}", left, flush=True)
 
 
 def main() -> None:
@@ -299,7 +309,6 @@ def main() -> None:
     parser.add_argument("--pairs", type=lambda text: text.split(","), default=list(SHIFTS))
     parser.add_argument("--methods", type=lambda text: text.split(","), default=[m for m in METHODS if m not in BASES])
     parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[0, 1, 2])
-    parser.add_argument("--seeds-of-others", type=int, default=1)
     parser.add_argument("--steps", type=int, default=0, help="of each phase, for a rehearsal; by default the config's")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--jobs", type=int, default=1)
