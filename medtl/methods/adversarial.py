@@ -46,6 +46,11 @@ def source_first(guess: Tensor, sources: int) -> Tensor:
     return torch.cat([guess.new_ones(sources), guess.new_zeros(len(guess) - sources)])
 
 
+def wide(x: Tensor) -> Tensor:
+    """With 32 bits at least, in mixed precision too."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 def entropy(logits: Tensor) -> Tensor:
     """(N,) the entropy of the softmax of (N, K), in nats."""
     log_p = F.log_softmax(logits, dim=1)

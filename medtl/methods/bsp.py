@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from medtl.methods.adversarial import ramp
+from medtl.methods.adversarial import ramp, wide
 from medtl.methods.base import Batch
 from medtl.methods.dann import DANN
 from medtl.methods.losses import task_loss
@@ -37,15 +37,14 @@ class BSP(DANN):
     def losses(self, batch: Mapping[str, Batch], progress: float) -> dict[str, Tensor]:
         """DANN's, and the penalty on the spectrum of each site."""
         source, target = self.forward(batch["source"]), self.forward(batch["target"])
-        spectrum = sum(squared_spectrum(site.embedding, self.largest) for site in (source, target))
+        spectrum = [squared_spectrum(site.embedding, self.largest) for site in (source, target)]
         return {
             "task": task_loss(source.logits, batch["source"].label),
             "domain": self.domain_loss(source, target, self.weight * ramp(progress)),
-            "spectrum": self.penalty * spectrum,
+            "spectrum": self.penalty * (spectrum[0] + spectrum[1]),
         }
 
 
 def squared_spectrum(embedding: Tensor, largest: int) -> Tensor:
     """The sum of the `largest` greatest squared singular values of (N, E) (equation 4)."""
-    wide = embedding.to(torch.promote_types(embedding.dtype, torch.float32))  # there is no decomposition of 16 bits
-    return torch.linalg.svdvals(wide)[:largest].square().sum()
+    return torch.linalg.svdvals(wide(embedding))[:largest].square().sum()

@@ -33,6 +33,8 @@ class CDAN(DANN):
     """
 
     entropy_conditioning = False
+    draw_f: Tensor  # (E, d)
+    draw_g: Tensor  # (K, d)
 
     def __init__(self, classifier: Classifier, weight: float = 0.3, hidden: int = 256) -> None:
         super().__init__(classifier, weight, hidden)

@@ -39,6 +39,7 @@ class IWAN(Method):
     """
 
     own_statistics: ClassVar[bool] = True
+    source_embedding: Tensor  # (N, E) of the source scans; of none before the first look
 
     def __init__(self, classifier: Classifier, weight: float = 0.1, certainty: float = 0.1, hidden: int = 256) -> None:
         super().__init__(classifier)

@@ -35,8 +35,8 @@ class MCD(Method):
         head = classifier.head
         self.second = nn.Linear(head.in_features, head.out_features)
         with torch.no_grad():
-            self.second.weight += head.weight
-            self.second.bias += head.bias
+            self.second.weight.add_(head.weight)
+            self.second.bias.add_(head.bias)
 
     def groups(self) -> dict[str, list[nn.Parameter]]:
         """Steps A, B and C move everything, the heads, and the encoder."""

@@ -50,7 +50,7 @@ class MDAN(Method):
         embedding = torch.cat([source.embedding, target.embedding])
         guess = self.discriminator(ReverseGradient.apply(embedding, strength))
         n = len(source.logits)
-        mine = F.one_hot(batch["source"].site, self.sources).to(guess)
+        mine = F.one_hot(batch["source"].site, self.sources)
         task = by_source(*each_task_loss(source.logits, batch["source"].label), mine)
         from_source, from_target = F.softplus(-guess[:n]), F.softplus(guess[n:]).mean(dim=0)
         count = mine.sum(dim=0)
@@ -78,4 +78,4 @@ def each_task_loss(logits: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor
 
 def by_source(loss: Tensor, labels: Tensor, mine: Tensor) -> Tensor:
     """(S,) the mean loss of each source, from (N,) sums over labels, (N,) how many, and (N, S) whose a scan is."""
-    return (loss @ mine) / (labels @ mine).clamp(min=1)
+    return (loss[:, None] * mine).sum(dim=0) / (labels[:, None] * mine).sum(dim=0).clamp(min=1)

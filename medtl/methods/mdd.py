@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medtl.methods.adversarial import ReverseGradient, one_class_a_scan, ramp
+from medtl.methods.adversarial import ReverseGradient, one_class_a_scan, ramp, wide
 from medtl.methods.base import Batch, Method
 from medtl.methods.losses import task_loss
 from medtl.models import Classifier
@@ -51,5 +51,6 @@ class MDD(Method):
 
 def disagreement(logits: Tensor, guess: Tensor) -> Tensor:
     """-log(1 - p_guess) of the softmax of (N, K), the mean over scans: small where another class is likely (eq. 29)."""
+    logits = wide(logits)
     others = logits.scatter(1, guess[:, None], float("-inf"))
     return (logits.logsumexp(dim=1) - others.logsumexp(dim=1)).mean()

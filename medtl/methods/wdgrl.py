@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from medtl.methods.adversarial import discriminator
+from medtl.methods.adversarial import discriminator, wide
 from medtl.methods.base import Batch, Method, Step
 from medtl.methods.losses import task_loss
 from medtl.models import Classifier
@@ -85,7 +85,6 @@ def gradient_penalty(critic: nn.Module, source: Tensor, target: Tensor) -> Tenso
     pairs = min(len(source), len(target))
     share = torch.rand(pairs, 1).to(source)
     between = source[:pairs] + share * (target[:pairs] - source[:pairs])
-    h = torch.cat([between, source, target]).detach()
-    h = h.to(torch.promote_types(h.dtype, torch.float32)).requires_grad_()  # a slope needs more than 16 bits
+    h = wide(torch.cat([between, source, target]).detach()).requires_grad_()
     (slope,) = torch.autograd.grad(critic(h).sum(), h, create_graph=True)
     return (slope.norm(dim=1) - 1).square().mean()

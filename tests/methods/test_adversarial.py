@@ -72,3 +72,18 @@ def test_several_labels_a_scan_are_learnt_or_refused_in_plain_words(name):
             losses_of(method, dealt)
     else:
         assert all(torch.isfinite(loss) for loss in losses_of(method, dealt).values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sixteen_bits_give_the_same_losses_to_two_digits(name):
+    dealt = {"source": volumes(6, torch.tensor([0, 1, 2, 0, 1, 2]), 0), "target": volumes(6, None, 1)}
+    method = make(name, 3).eval()  # without dropout
+    torch.manual_seed(0)
+    exact = losses_of(method, dealt)
+    torch.manual_seed(0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = losses_of(method, dealt)
+    sum(losses.values()).backward()
+    assert {key: loss.item() for key, loss in losses.items()} == pytest.approx(
+        {key: loss.item() for key, loss in exact.items()}, rel=0.02, abs=0.02
+    )
