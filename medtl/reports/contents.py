@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from medtl.data.units import Unit, counted
+from medtl.reports.alignment import Adapting
 
 Interval = tuple[float, float]
 
@@ -339,6 +340,7 @@ class ReportData:
         training: of the handed-over model; None where Runs are compared.
         compares_runs: whether it is of `medtl compare`: no model is then "handed over", the verdict is about the first,
             and the others are compared with it.
+        adapting: what adapting did; None where nothing was adapted.
     """
 
     title: str
@@ -365,6 +367,7 @@ class ReportData:
     saliency_scores: tuple[SaliencyScore, ...] = ()
     training: Training | None = None
     compares_runs: bool = False
+    adapting: Adapting | None = None
 
     @property
     def counted(self) -> str:

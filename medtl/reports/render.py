@@ -11,7 +11,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from medtl.reports import decisions, examples, figures, tables
+from medtl.reports import alignment, decisions, examples, figures, tables
 from medtl.reports.candidates import WORDS, candidates_of
 from medtl.reports.contents import ModelResult, ReportData
 from medtl.reports.drawing import picture_uri, svg
@@ -62,6 +62,7 @@ def render(data: ReportData) -> str:
         points=tables.operating_tables(data),
         tried=None if data.compares_runs else candidates_of(data.decision),
         score_words=WORDS,
+        distances=[] if data.adapting is None else alignment.by_measure(data.adapting, data.classes),
         calibration_names=CALIBRATION_NAMES,
         documents=papers(data),
         figures=_figures(data),

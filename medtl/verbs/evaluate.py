@@ -75,8 +75,8 @@ def evaluate_models(
 
     Returns:
         What metrics.json holds: the numbers of `handed_over`; `uncalibrated`; `models`, the same for each of the
-        others; `comparison`, of each of them with it; `adapting`, what that did; `sites`, `subgroups`; `saliency`, where the manifest has a
-        column `lesion_mask`; `verdict`; `unit`, of which `n_scans` is the number.
+        others; `comparison`, of each of them with it; `adapting`, what that did; `sites`, `subgroups`; `saliency`,
+        where the manifest has a column `lesion_mask`; `verdict`; `unit`, of which `n_scans` is the number.
 
     Raises:
         InputError: as `evaluate`, or some of the models are of series and others of studies.
@@ -141,7 +141,7 @@ def evaluate_models(
         comparison=compare_pairs([(other, main) for other in results if other is not main], scans),
         saliency_scores=looked,
         training=_training(main_run),
-        adapting=adapting_of(main_run.adapting, main_run.config.get("prior", "source"), results, scans),
+        adapting=adapting_of(_adapting(main_run), main_run.config.get("prior", "source"), results, scans),
     )
     metrics = _metrics(data, main, found)
     write_report(out, data, metrics, predictions)
@@ -220,6 +220,14 @@ def _site_names(run: Run) -> tuple[str, str]:
     shown = [", ".join(map(str, name)) if isinstance(name, list) else name for name in named]
     source, target = shown[0] or "source", shown[1] or "target"
     return (str(source), str(target)) if source != target else (f"{source} (source)", f"{target} (target)")
+
+
+def _adapting(run: Run) -> dict[str, Any]:
+    """What the training measured of its adapting; {} where there was none."""
+    import json
+
+    file = run.path / "metrics.json"
+    return json.loads(file.read_text(encoding="utf-8")).get("adapting") or {} if file.is_file() else {}
 
 
 def _log(run: Run) -> Any:
