@@ -6,14 +6,18 @@ from medtl.methods.afn import AFN
 from medtl.methods.base import Batch, Method, Output, Step
 from medtl.methods.bsp import BSP
 from medtl.methods.cdan import CDAN, CDANE
+from medtl.methods.cluster_selection import ClusterSelection
 from medtl.methods.dan import DAN
 from medtl.methods.dann import DANN
 from medtl.methods.deep_coral import DeepCORAL
 from medtl.methods.deep_jdot import DeepJDOT
+from medtl.methods.density_ratio import DensityRatio
 from medtl.methods.dsbn import DSBN
 from medtl.methods.fixmatch import FixMatch
 from medtl.methods.iwan import IWAN
 from medtl.methods.jan import JAN
+from medtl.methods.kliep import KLIEP
+from medtl.methods.kmm import KMM
 from medtl.methods.mcc import MCC
 from medtl.methods.mcd import MCD
 from medtl.methods.mdan import MDAN
@@ -48,6 +52,11 @@ METHODS: dict[str, type[Method]] = {
     "afn": AFN,
     "adabn": AdaBN,
     "dsbn": DSBN,
+    # By instance
+    "kmm": KMM,
+    "density-ratio": DensityRatio,
+    "kliep": KLIEP,
+    "cluster-selection": ClusterSelection,
     # Self-training
     "mcc": MCC,
     "pseudo-label": PseudoLabel,

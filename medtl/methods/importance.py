@@ -197,13 +197,13 @@ def _projected(w: np.ndarray, most: float, low: float, high: float) -> np.ndarra
 
 
 def _axes(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both on the first principal axes of both, standardised, each axis of spread 1: kernels fail in 1,280."""
+    """Both on the first principal axes of both, after standardising: kernels fail in 1,280 dimensions."""
     source, target = np.asarray(source, float), np.asarray(target, float)
     both = np.concatenate([source, target])
     mean, spread = both.mean(axis=0), np.maximum(both.std(axis=0), 1e-6)
     _, size, axes = np.linalg.svd((both - mean) / spread, full_matrices=False)
     kept = max(1, min(DIMENSIONS, len(both) // 10, int((size > 1e-6 * max(size[0], 1e-12)).sum())))
-    axes = axes[:kept].T * np.sqrt(len(both)) / size[:kept]
+    axes = axes[:kept].T
     return ((source - mean) / spread) @ axes, ((target - mean) / spread) @ axes
 
 

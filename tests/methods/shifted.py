@@ -13,6 +13,9 @@ sites look alike has to give it up, because its distribution differs between the
 
 "faded": in the source a strong shortcut lies in the lower right of positives; the target has it nowhere, and so has
 shorter embeddings.
+
+"selection": the source has two kinds of pictures, told apart by the upper right. In most of them a strong shortcut in
+the lower half goes with the class; in an eighth it is there by chance, and the target has this kind alone.
 """
 
 from __future__ import annotations
@@ -119,16 +122,47 @@ def stripes(stack: np.ndarray, sign: np.ndarray, site: int, random: np.random.Ge
     stack[:, :4, :4] += 0.8 * (sign > 0) * phase * (pattern if site == 0 else pattern.T)
 
 
+def selection(stack: np.ndarray, sign: np.ndarray, site: int, random: np.random.Generator) -> None:
+    other = (random.random(len(stack)) < (0.12 if site == 0 else 1))[:, None, None]
+    chance = random.choice([-1, 1], (len(stack), 1, 1))
+    stack[:, :4, :4] += 0.2 * sign
+    stack[:, :4, 4:] += np.where(other, 0.5, -0.5)
+    stack[:, 4:, :] += np.where(other, chance, sign)
+
+
 #: name -> draws what differs into pictures of noise (N, SIDE, SIDE), in place; `sign` (N, 1, 1) is the class, -1 or 1.
 PROBLEMS: dict[str, Callable[[np.ndarray, np.ndarray, int, np.random.Generator], None]] = {
     "shortcut": shortcut,
     "scanner": scanner,
     "faded": faded,
+    "selection": selection,
 }
 #: Methods of another problem than "shortcut": the one that their paper is about.
-PROBLEM_OF: dict[str, str] = {"adabn": "scanner", "afn": "faded", "dsbn": "scanner"}
+PROBLEM_OF: dict[str, str] = {
+    "adabn": "scanner",
+    "afn": "faded",
+    "cluster-selection": "selection",
+    "density-ratio": "selection",
+    "dsbn": "scanner",
+    "kliep": "selection",
+    "kmm": "selection",
+}
 #: Methods that are tested from a source-only model on, as `medtl adapt` starts all of them.
-WARM: set[str] = {"adda", "dsbn", "fixmatch", "iwan", "mcc", "mean-teacher", "pseudo-label", "shot", "tent"}
+WARM: set[str] = {
+    "adda",
+    "cluster-selection",
+    "density-ratio",
+    "dsbn",
+    "fixmatch",
+    "iwan",
+    "kliep",
+    "kmm",
+    "mcc",
+    "mean-teacher",
+    "pseudo-label",
+    "shot",
+    "tent",
+}
 #: Options that a problem so small asks for, where a method's defaults are for real scans.
 OPTIONS: dict[str, dict[str, Any]] = {
     "afn": {"weight": 0.2},  # an embedding of 16 columns has a quarter of the norm of 256, and a 16th of the distances
