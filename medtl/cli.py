@@ -173,14 +173,15 @@ def _call(function: Callable[..., Any], arguments: dict[str, Any], mode: progres
 
 def _parameter(parameter: inspect.Parameter, by_place: bool, says: str) -> inspect.Parameter:
     kind, many = _kind(parameter.annotation)
-    required = parameter.default is inspect.Parameter.empty
+    required = parameter.default is inspect.Parameter.empty and not _may_be_left_out(parameter.annotation)
     if by_place:
         information = typer.Argument(help=says, metavar=parameter.name.upper())
     else:
         information = typer.Option(
             *_flags(parameter.name), help=says, metavar=None if kind is bool else _metavar(kind, many)
         )
-    default = parameter.default if required or not many else list(parameter.default or []) or None
+    default = None if parameter.default is inspect.Parameter.empty and not required else parameter.default
+    default = default if required or not many else list(default or []) or None
     whole: Any = list[kind] if many else kind  # type: ignore[valid-type]
     if default is None:
         whole = whole | None
@@ -209,6 +210,12 @@ def _kind(annotation: Any) -> tuple[type, bool]:
     if all(name.rpartition(".")[2].startswith("Literal[") for name in plain):
         return str, False
     return (PLAIN_TYPES[plain.pop()], False) if len(plain) == 1 and plain <= PLAIN_TYPES.keys() else (Path, False)
+
+
+def _may_be_left_out(annotation: Any) -> bool:
+    """Whether an argument may be None: in Python it keeps its place then, in the shell it is no required option."""
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return "None" in [ast.unparse(node) for node in _alternatives(ast.parse(text, mode="eval").body)]
 
 
 def _alternatives(node: ast.expr) -> Iterator[ast.expr]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def adapt(
-    source: Sequence[Path | str | Manifest],
+    source: Sequence[Path | str | Manifest] | None,
     target: Path | str | Manifest,
     out: Path | str,
     method: str | None = None,
@@ -36,7 +36,8 @@ def adapt(
     it. The source-only model stays in the Run beside the adapted one.
 
     Args:
-        source: one or more manifests or folders with labels.
+        source: one or more manifests or folders with labels. Methods such as shot and tent do without, from a Run: no
+            source scan is then seen, and the Run's calibration and threshold are kept.
         target: a manifest or folder of your own hospital.
         out: the Run's folder.
         method: see `medtl methods`; dann unless the config says otherwise.
@@ -69,6 +70,7 @@ def adapt(
     from medtl.verbs import _training as shared
     from medtl.verbs._cohorts import manifest_of
     from medtl.verbs._recipe import as_made, as_started, recipe_of
+    from medtl.verbs._source_free import adapt_alone, check_start
     from medtl.verbs._writing import write_adapted
 
     told = load_config(
@@ -87,6 +89,11 @@ def adapt(
     start = Run.load(from_run) if from_run is not None else None
     which = "source-only" if start is not None and "source-only" in start.names else "model"
     told = told if start is None else as_started(told, start, which)
+    if source is None:
+        start = check_start(start, told)
+        run = adapt_alone(start, which, manifest_of(target), told, folder, resume, cluster)
+        say(f"{run.decision['sentence']}\nNext: medtl evaluate {run.path} --on SCANS_WITH_LABELS -o my-report")
+        return run
     sources = [source] if isinstance(source, str | Path | Manifest) else list(source)
     with work_on(cluster):
         labelled = with_labels(Manifest.concat([manifest_of(each) for each in sources]), told.unit)
@@ -104,6 +111,7 @@ def adapt(
         cohorts = shared.Cohorts.prepare(labelled, unlabelled.without_labels(), steps, classes, multilabel, told.unit)
     for text in cohorts.left_out():
         warn(text)
+    shared.check_prior(told.prior, cohorts)
     fabric = shared.fabric_for(told)
     warm = None
     if start is not None:
