@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from medtl.methods.base import Batch, Method
 from medtl.methods.adversarial import ramp
+from medtl.methods.base import Batch, Method
 from medtl.methods.losses import task_loss
 from medtl.models import Classifier, look
 from medtl.models.batch_statistics import for_site

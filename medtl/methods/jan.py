@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from medtl.methods.base import Batch, Method
 from medtl.methods.adversarial import ramp
+from medtl.methods.base import Batch, Method
 from medtl.methods.kernels import check_estimate, gaussian, mmd
 from medtl.methods.losses import task_loss
 from medtl.models import Classifier
@@ -18,7 +18,7 @@ BANDWIDTH = 1.68
 
 
 def joint(embedding: Tensor, probability: Tensor) -> Tensor:
-    """The kernel (M, M) of pairs of embedding (M, E) and prediction (M, K): the product of their kernels (equation 9)."""
+    """The kernel (M, M) of pairs of embedding (M, E) and prediction (M, K): the product of both (equation 9)."""
     return gaussian(embedding) * gaussian(probability, factors=(1.0,), bandwidth=BANDWIDTH)
 
 
