@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from medtl.trust import fit_familiarity, out_of_distribution
+from medtl.trust import fit_familiarity, fit_trust, out_of_distribution
 from medtl.verbs import _writing
 
 FEATURES = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
@@ -54,3 +54,23 @@ def test_what_is_familiar_is_cut_on_other_patients_than_it_is_learnt_from(
     to_learn, to_cut = _writing.what_is_familiar(None, source, held_out, features, patient, own)
     assert (len(to_learn), len(to_cut)) == (learnt, cut)
     assert not set(to_learn[:, 0]) & set(to_cut[:, 0])
+
+
+@pytest.mark.parametrize("prior", ["source", "em", "bbse"])
+def test_the_models_expect_the_shares_that_the_config_says(prior: str) -> None:
+    """Two thirds are ill at the target and a third at the source; each class looks as at home."""
+    rng = np.random.default_rng(0)
+    label, there = np.arange(1500) % 3 == 0, np.arange(1500) % 3 != 0
+    home, here = (np.stack([-x, x], axis=1) for x in (rng.normal(2 * of - 1) for of in (label, there)))
+    home[:, 1] -= np.log(2)  # as the head expects the source
+    here[:, 1] -= np.log(2)
+    method, calibrator = _writing.for_prior(prior, _writing.Said(home, home, here, here), label.astype(int), "binary")
+    trust = fit_trust(home, label.astype(int), None, None, None, "binary", method, calibrator=calibrator)
+    said = trust.calibrator(here, "binary")[:, 1]
+    if prior == "source":
+        assert said.mean() < 0.6
+    else:
+        assert said.mean() == pytest.approx(2 / 3, abs=0.04)
+        usual = fit_trust(home, label.astype(int), None, None, None, "binary")
+        calls = said >= trust.threshold, usual.calibrator(here, "binary")[:, 1] >= usual.threshold
+        np.testing.assert_array_equal(*calls)  # sensitivity and specificity stay where they were set
