@@ -70,8 +70,8 @@ class MeanTeacher(Method):
         towards = (1 / (self.steps_done + 1)).clamp_min(1 - self.decay)
         for mean, now in zip(self.teacher.parameters(), self.classifier.parameters(), strict=True):
             mean.lerp_(now, towards.to(mean.dtype))
-        for mean, now in zip(self.teacher.buffers(), self.classifier.buffers(), strict=True):
-            mean.copy_(now)
+        for statistics, last in zip(self.teacher.buffers(), self.classifier.buffers(), strict=True):
+            statistics.copy_(last)
 
     def predictor(self) -> Classifier:
         """The teacher."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,7 +64,7 @@ def adapt_alone(
         raise InputError(
             "every target scan is in its test split, none is left to adapt to: set split to train for some"
         )
-    told = {"classes": start.classes, "multilabel": start.task == "multilabel", "unit": config.unit}
+    told: dict[str, Any] = {"classes": start.classes, "multilabel": start.task == "multilabel", "unit": config.unit}
     with work_on(cluster):
         try:
             target = Cohort(scans.without_labels(), start.recipe, progress="Preparing target scans", **told)
