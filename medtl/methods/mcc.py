@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from medtl.methods.base import Batch, Method
@@ -25,7 +26,8 @@ def class_confusion(logits: Tensor, temperature: float = 2.5) -> Tensor:
     """
     p = (logits / temperature).softmax(dim=1)
     weight = 1 + (-entropy(logits / temperature).detach()).exp()
-    confusion = p.T @ (weight[:, None] / weight.mean() * p)
+    with torch.autocast(p.device.type, enabled=False):  # 16 bits would round the confusion to 1 in 250
+        confusion = p.T @ (weight[:, None] / weight.mean() * p)
     return 1 - (confusion.diagonal() / confusion.sum(dim=1)).mean()
 
 
@@ -54,5 +56,5 @@ class MCC(Method):
         source, target = self.forward(batch["source"]), self.forward(batch["target"])
         return {
             "task": task_loss(source.logits, batch["source"].label),
-            "confusion": self.weight * class_confusion(target.logits, self.temperature),
+            "confusion": self.weight * class_confusion(target.logits.float(), self.temperature),
         }

@@ -61,6 +61,13 @@ def test_gradient_is_that_of_weights_held_still():
     assert torch.allclose(found, expected, atol=1e-8)
 
 
+def test_16_bits_do_not_round_it():
+    torch.manual_seed(0)
+    logits = 3 * torch.randn(40, 5)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert float(class_confusion(logits)) == pytest.approx(float(measured(logits.softmax(1).numpy())), abs=1e-5)
+
+
 def test_weight_multiplies_the_confusion_alone():
     torch.manual_seed(0)
     backbone = nn.Flatten()
