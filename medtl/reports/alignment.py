@@ -49,7 +49,7 @@ class Adapting:
         shares: of the classes at the target, estimated when it was adapted to.
         prior: whose class shares the models expect: "source", "em" or "bbse".
         warnings, remarks: sentences.
-        flagged, apart: as `medtl.trust.open_set.Strangers`; nan where unknown.
+        unlike: share of the target's scans that are unlike any of the source's to source-only; nan where unknown.
         gains: empty where no adapted model stands beside source-only.
         sentence: the gain in AUROC in words; "" likewise.
     """
@@ -59,8 +59,7 @@ class Adapting:
     prior: str = "source"
     warnings: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
-    flagged: float = float("nan")
-    apart: float = float("nan")
+    unlike: float = float("nan")
     gains: tuple[Gain, ...] = ()
     sentence: str = ""
 
@@ -87,15 +86,13 @@ def adapting_of(
         gains = gains_of(by_name["adapted"], by_name["source-only"], scans)
     if not told and not gains:
         return None
-    found = told.get("strangers") or {}
     return Adapting(
         distances=tuple(Alignment(**_numbers(row)) for row in told.get("distances", ())),
         shares=tuple(ClassShare(**_numbers(row)) for row in told.get("shares", ())),
         prior=prior,
         warnings=tuple(told.get("warnings", ())),
         remarks=tuple(told.get("remarks", ())),
-        flagged=_number(found.get("flagged")),
-        apart=_number(found.get("apart")),
+        unlike=_number(told.get("unlike")),
         gains=gains,
         sentence=gain_sentence(gains[0], scans) if gains else "",
     )

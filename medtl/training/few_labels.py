@@ -194,9 +194,10 @@ def _few(model: Classifier, labelled: Cohort, everyone: Cohort) -> Few:
 def _imagenet_beside(classifier: Classifier, config: Config, channels: int) -> nn.Module | None:
     """The ImageNet backbone that the classifier came from; None where `layered` wants none, or none is at hand.
 
-    It wants none beside ImageNet's own weights, nor where the classifier is read at several depths or cannot be.
+    It wants none beside ImageNet's own weights, nor where the classifier is read at several depths or cannot be, nor
+    from scratch.
     """
-    if isinstance(classifier.backbone, Layered) or not can_be_layered(classifier.backbone):
+    if isinstance(classifier.backbone, Layered) or not can_be_layered(classifier.backbone) or not config.pretrained:
         return None
     try:
         beside = create_backbone(config.backbone, config.weights, channels=channels)

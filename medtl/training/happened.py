@@ -13,11 +13,11 @@ from medtl.measures import Alignment, alignment
 from medtl.methods import METHODS
 from medtl.training.adaptation import Adapted
 from medtl.trust.negative_transfer import negative_transfer
-from medtl.trust.open_set import Strangers, open_set_sentence
+from medtl.trust.open_set import open_set_sentence
 from medtl.trust.shift import LEAST_SCANS, Seen
 from medtl.trust.shift.shares import ClassShare, absent, class_shares
 
-#: What shows a model that one class alone is left out of; see `medtl methods`.
+#: The method for targets that lack some of the source's classes.
 PARTIAL = "pada"
 
 
@@ -37,7 +37,7 @@ class Happened:
     Attributes:
         distances: between the sites before and after; empty where nothing was adapted.
         shares: the target's class shares by the handed-over model; empty for fewer than 20 scans of either site.
-        strangers: how many of the target's scans are unlike the source's.
+        unlike: share of the target's scans that are unlike any of the source's to source-only; nan where unknown.
         signals: the numbers in it that `negative_transfer` looks at beside those of the decision.
         warnings: what adapting made worse, a sentence each.
         remarks: where the target lacks a class or holds other scans, a sentence each.
@@ -45,7 +45,7 @@ class Happened:
 
     distances: list[Alignment]
     shares: list[ClassShare]
-    strangers: Strangers
+    unlike: float
     signals: dict[str, float]
     warnings: list[str]
     remarks: list[str]
@@ -55,14 +55,14 @@ class Happened:
         return {
             "distances": [row._asdict() for row in self.distances],
             "shares": [share._asdict() for share in self.shares],
-            "strangers": self.strangers._asdict(),
+            "unlike": self.unlike,
             "warnings": self.warnings,
             "remarks": self.remarks,
         }
 
 
 def what_happened(
-    adapted: Adapted, said: Mapping[str, Said], held_out: Cohort, target: Cohort, strangers: Strangers, task: str
+    adapted: Adapted, said: Mapping[str, Said], held_out: Cohort, target: Cohort, unlike: float, task: str
 ) -> Happened:
     """Measure it.
 
@@ -71,7 +71,7 @@ def what_happened(
         said: "source-only", and "adapted" where there is one -> what it says.
         held_out: labelled source scans of patients that the models were not trained on.
         target: its labels are not looked at.
-        strangers: as source-only sees the target.
+        unlike: see `Happened`.
         task: "binary", "multiclass" or "multilabel".
     """
     shares = _shares(said[adapted.decision.handed_over], held_out, target, task)
@@ -82,9 +82,9 @@ def what_happened(
         seen = {**adapted.decision.signals, **signals, "shares": _called(said, held_out, task)}
         warnings = negative_transfer(seen)
     remarks = [_partial(each, len(held_out.classes), adapted.method) for each in absent(shares)]
-    if sentence := open_set_sentence(strangers):
+    if sentence := open_set_sentence(unlike):
         remarks.append(sentence)
-    return Happened(distances, shares, strangers, signals, warnings, remarks)
+    return Happened(distances, shares, unlike, signals, warnings, remarks)
 
 
 def _shares(said: Said, held_out: Cohort, target: Cohort, task: str) -> list[ClassShare]:

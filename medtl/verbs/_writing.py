@@ -25,10 +25,12 @@ from medtl.training.happened import Said, what_happened
 from medtl.training.roles import prior_of
 from medtl.trust import Trust, fit_familiarity, fit_trust, half_the_patients, looked_at
 from medtl.trust.calibrators import Map
-from medtl.trust.open_set import Strangers, strangers
+from medtl.trust.open_set import unlike_share
 from medtl.trust.shift import UNLABELLED, Seen
 from medtl.verbs._training import CHECKPOINTS, Cohorts, labelled_rows
 
+#: Source scans that the target's are compared with, to see whether they are of another kind; as measured.
+KNOWN = 400
 #: Of the config's `prior`, the way in `medtl.trust.shift`.
 PRIORS = {"em": "label-shift", "bbse": "bbse"}
 #: Labelled scans from which on a calibrate split of its own serves better than cross-validation.
@@ -79,7 +81,7 @@ def write_adapted(
             method, held_out.site_names, calibrator=calibrator,
         )  # fmt: skip
     decision = adapted.decision
-    happened = what_happened(adapted, said, held_out, target, _strangers(adapted, source, said["source-only"]), task)
+    happened = what_happened(adapted, said, held_out, target, _unlike(adapted, source, said["source-only"]), task)
     for text in (*happened.warnings, *happened.remarks):
         warn(text)
     run = write_run(
@@ -142,12 +144,13 @@ def for_prior(prior: str, said: Said, label: np.ndarray, task: str) -> tuple[str
     )
 
 
-def _strangers(adapted: Adapted, source: Cohort, said: Said) -> Strangers:
-    """Scans of the target that source-only has nothing like."""
-    known = train_features(adapted.at_source["source-only"], source, said.here_features[:0])
-    if len(known) < 2:
-        return Strangers(float("nan"), float("nan"))
-    return strangers(fit_familiarity(known), said.home_features, said.here_features)
+def _unlike(adapted: Adapted, source: Cohort, said: Said) -> float:
+    """Share of the target's scans that source-only knows nothing like; nan where there are too few to tell."""
+    some = source.select(np.sort(np.random.default_rng(0).permutation(len(source))[:KNOWN]))
+    if len(some) < 2:
+        return float("nan")
+    known = outputs(adapted.at_source["source-only"], some)[1]
+    return unlike_share(fit_familiarity(known), said.home_features, said.here_features)
 
 
 def what_is_familiar(

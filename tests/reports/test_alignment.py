@@ -30,7 +30,7 @@ TOLD = {
         {"name": "malignant", "source": 0.4, "predicted": 0.3, "em": 0.25, "em_ci": [0.125, 0.375],
          "bbse": 0.2, "bbse_ci": [0.1, 0.3]},
     ],
-    "strangers": {"flagged": 0.5, "apart": 0.03},
+    "unlike": 0.5,
     "warnings": ["The sites lie further apart than before: MMD 0.10 before and 0.50 after."],
     "remarks": ["Cysts in /home/anna/scans look nearly absent."],
 }  # fmt: skip
@@ -95,7 +95,7 @@ def test_what_a_run_wrote_is_read_again(data):
     found = adapting_of(json.loads(json.dumps(plain(TOLD))), "em", data.models, scans_of(data))
     assert found.distances[0].before == 0.3125 and np.isnan(found.distances[1].after)
     assert found.shares[0].em_ci == (0.125, 0.375) and found.prior == "em"
-    assert (found.flagged, found.warnings) == (0.5, tuple(TOLD["warnings"]))
+    assert (found.unlike, found.warnings) == (0.5, tuple(TOLD["warnings"]))
     assert [row for _, _, rows in by_measure(found, data.classes) for row, _ in rows] == ["all scans", "malignant"]
     assert json.dumps(plain(found.to_dict()))
 

@@ -426,3 +426,13 @@ def test_the_signature_changes_with_the_config_and_the_scans_and_not_with_the_ma
     studies.members[5] = [*studies.members[5], "another series"]
     changed.append(signature_of(Config(), studies))
     assert len({signature, *changed}) == 5
+
+
+def test_from_scratch_is_without_imagenets_weights(tmp_path: Path) -> None:
+    """The file of the weights is not even opened; the seed draws them."""
+    told = {"backbone": "test_efficientnet", "weights": tmp_path / "none.safetensors", "pretrained": False}
+    one, again, other = (adaptation.new_classifier(Config(**told), 2, 1, seed) for seed in (0, 0, 1))
+    pairs = [(a, b, c) for a, b, c in zip(one.parameters(), again.parameters(), other.parameters(), strict=True)]
+    assert all(torch.equal(a, b) for a, b, _ in pairs) and not all(torch.equal(a, c) for a, _, c in pairs)
+    with pytest.raises(InputError, match="no such weight file"):
+        adaptation.new_classifier(Config(**{**told, "pretrained": True}), 2, 1, 0)

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from medtl.training.happened import Said, what_happened
-from medtl.trust.open_set import Strangers
 
 RNG = np.random.default_rng(0)
-NOTHING = Strangers(0.03, 0.02)
+NOTHING = 0.5  # as a new hospital has
 
 
 @dataclass
@@ -49,7 +48,7 @@ def logits_of(label: np.ndarray, classes: int = 3, skill: float = 3.0) -> np.nda
     return skill * np.eye(classes)[label] + RNG.normal(size=(len(label), classes))
 
 
-def happened(truth: np.ndarray, *, moved: float = 0.0, after=None, method="dann", strangers=NOTHING, handed="adapted"):
+def happened(truth: np.ndarray, *, moved: float = 0.0, after=None, method="dann", unlike=NOTHING, handed="adapted"):
     """A target of these classes, whose features lie `moved` further from the source's after adapting."""
     label = np.arange(240) % 3
     held_out, target = Scans(label), Scans(np.full(len(truth), -1))
@@ -65,7 +64,7 @@ def happened(truth: np.ndarray, *, moved: float = 0.0, after=None, method="dann"
         "source_label": label, "target_id": target.scan_id[chosen],
     }  # fmt: skip
     adapted = Adapted(Decision(handed, {"source_auroc": 0.9, "adapted_source_auroc": 0.9}), features, method)
-    return what_happened(adapted, said, held_out, target, strangers, "multiclass"), truth[chosen]
+    return what_happened(adapted, said, held_out, target, unlike, "multiclass"), truth[chosen]
 
 
 def test_where_all_went_well_nothing_is_said() -> None:
@@ -93,13 +92,15 @@ def test_a_class_that_vanished_from_the_answers_is_told() -> None:
 @pytest.mark.parametrize(("method", "words"), [("dann", "try `--method pada`"), ("pada", "compare with source-only")])
 def test_a_class_that_is_not_there_is_told(method: str, words: str) -> None:
     found, _ = happened(np.arange(300) % 2, method=method)
-    assert len(found.remarks) == 1 and found.remarks[0].startswith("c looks nearly absent") and words in found.remarks[0]
+    assert (
+        len(found.remarks) == 1 and found.remarks[0].startswith("c looks nearly absent") and words in found.remarks[0]
+    )
 
 
 def test_an_open_set_is_told() -> None:
-    found, _ = happened(np.arange(300) % 3, strangers=Strangers(0.5, 0.3))
-    assert found.remarks[0].startswith("30% of the new site's scans are unlike the rest of them")
-    assert found.to_dict()["strangers"] == {"flagged": 0.5, "apart": 0.3}
+    found, _ = happened(np.arange(300) % 3, unlike=0.95)
+    assert found.remarks[0].startswith("95% of the new site's scans are unlike any of the source's")
+    assert found.to_dict()["unlike"] == 0.95
 
 
 def test_the_shares_are_the_handed_over_models() -> None:
@@ -111,5 +112,5 @@ def test_few_scans_have_no_shares_and_nothing_adapted_no_distances() -> None:
     label = np.arange(12) % 3
     few, said = Scans(label), Said(*[logits_of(label)] * 4)
     adapted = Adapted(Decision("source-only", {}), {})
-    found = what_happened(adapted, {"source-only": said}, few, few, Strangers(np.nan, np.nan), "multiclass")
+    found = what_happened(adapted, {"source-only": said}, few, few, np.nan, "multiclass")
     assert (found.shares, found.distances, found.signals, found.warnings, found.remarks) == ([], [], {}, [], [])

@@ -132,7 +132,7 @@ def test_the_run_knows_what_adapting_did(run: Run) -> None:
     after = mmd(held["source_after"] / scale, held["target_after"] / scale)
     assert rows["MMD", -1]["after"] == pytest.approx(after, rel=1e-4) == run.decision["signals"]["mmd_after"]
     assert [share["name"] for share in told["shares"]] == []  # 12 held-out scans are too few
-    assert told["strangers"] == {"flagged": None, "apart": None}
+    assert told["unlike"] is None
     assert (told["warnings"], told["remarks"]) == (run.decision["warnings"], run.decision["remarks"])
 
 
