@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-4  # of a probability and of a slice's weight, ONNX Runtime against PyTorch
 REAL_SCANS = 100  # so many of a cohort are compared
-_FACTS = ("method", "harmonise", "backbone", "decision", "trained_on", "unit", "provenance")  # run.json's, kept too
+_FACTS = ("method", "harmonise", "decision", "trained_on", "unit", "provenance")  # run.json's, kept too
 BAGS = (1, 2, 5, 17)  # the sizes of the synthetic bags that are compared
 
 
@@ -103,6 +103,7 @@ def _description(run: Run, which: str, sha256: str) -> dict[str, Any]:
         "trust": plain(run.trust(which).to_dict()),
         "model": {"file": MODEL, "sha256": sha256},
         "fingerprint": run.fingerprint(which),
+        "backbone": run.backbone_of(which),
         **{key: run.facts[key] for key in _FACTS if key in run.facts},
     }
 

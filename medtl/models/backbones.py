@@ -43,6 +43,7 @@ def create_backbone(
             + (f": did you mean {near[0]!r}?" if near else "; see `medtl backbones`")
         )
     model = timm.create_model(name, pretrained=False, num_classes=0, in_chans=channels)
+    model.num_features = getattr(model, "head_hidden_size", model.num_features)  # MobileNetV3's head widens them
     if pretrained:
         load_imagenet(model, imagenet_weights(name, weights), channels)
     return model

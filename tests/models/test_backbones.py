@@ -39,6 +39,13 @@ def test_one_channel_equals_the_grey_picture_three_times():
         assert torch.allclose(one(grey), three(grey.repeat(1, 3, 1, 1)), atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["mobilenetv3_small_050", "lcnet_035", "test_vit", "test_resnet"])
+def test_a_backbone_knows_how_wide_its_features_are(name):
+    backbone = create_backbone(name, pretrained=False, channels=1).eval()
+    side = 160 if "vit" in name else 32
+    assert backbone(torch.zeros(1, 1, side, side)).shape == (1, backbone.num_features)
+
+
 def test_weights_from_a_local_file_win(tmp_path):
     model = timm.create_model("resnet18", pretrained=False)
     save_file(model.state_dict(), tmp_path / "resnet18.safetensors")
