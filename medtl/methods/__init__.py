@@ -12,8 +12,10 @@ from medtl.methods.dann import DANN
 from medtl.methods.deep_coral import DeepCORAL
 from medtl.methods.deep_jdot import DeepJDOT
 from medtl.methods.density_ratio import DensityRatio
+from medtl.methods.distill import Distill
 from medtl.methods.dsbn import DSBN
 from medtl.methods.fixmatch import FixMatch
+from medtl.methods.graph import Graph
 from medtl.methods.iwan import IWAN
 from medtl.methods.jan import JAN
 from medtl.methods.kliep import KLIEP
@@ -23,6 +25,7 @@ from medtl.methods.mcd import MCD
 from medtl.methods.mdan import MDAN
 from medtl.methods.mdd import MDD
 from medtl.methods.mean_teacher import MeanTeacher
+from medtl.methods.multi_task import MultiTask
 from medtl.methods.pada import PADA
 from medtl.methods.pseudo_label import PseudoLabel
 from medtl.methods.shot import SHOT
@@ -57,6 +60,11 @@ METHODS: dict[str, type[Method]] = {
     "density-ratio": DensityRatio,
     "kliep": KLIEP,
     "cluster-selection": ClusterSelection,
+    # By model
+    "multi-task": MultiTask,
+    "distill": Distill,
+    # By relation
+    "graph": Graph,
     # Self-training
     "mcc": MCC,
     "pseudo-label": PseudoLabel,

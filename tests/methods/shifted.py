@@ -135,6 +135,7 @@ PROBLEMS: dict[str, Callable[[np.ndarray, np.ndarray, int, np.random.Generator],
     "shortcut": shortcut,
     "scanner": scanner,
     "faded": faded,
+    "stripes": stripes,
     "selection": selection,
 }
 #: Methods of another problem than "shortcut": the one that their paper is about.
@@ -143,17 +144,21 @@ PROBLEM_OF: dict[str, str] = {
     "afn": "faded",
     "cluster-selection": "selection",
     "density-ratio": "selection",
+    "distill": "scanner",
     "dsbn": "scanner",
     "kliep": "selection",
     "kmm": "selection",
+    "multi-task": "stripes",
 }
 #: Methods that are tested from a source-only model on, as `medtl adapt` starts all of them.
 WARM: set[str] = {
     "adda",
     "cluster-selection",
     "density-ratio",
+    "distill",
     "dsbn",
     "fixmatch",
+    "graph",
     "iwan",
     "kliep",
     "kmm",
@@ -167,6 +172,7 @@ WARM: set[str] = {
 OPTIONS: dict[str, dict[str, Any]] = {
     "afn": {"weight": 0.2},  # an embedding of 16 columns has a quarter of the norm of 256, and a 16th of the distances
     "deep-jdot": {"distance": 0.016},
+    "distill": {"student": "shifted_small", "student_weights": "random"},
 }
 
 
