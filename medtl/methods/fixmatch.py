@@ -16,7 +16,7 @@ from medtl.models import Classifier
 
 
 class FixMatch(Method):
-    """Consistency with confidence (FixMatch; Sohn et al., NeurIPS 2020, arXiv:2001.07685).
+    """FixMatch (Sohn et al., NeurIPS 2020, arXiv:2001.07685).
 
     A target scan's usual view gives its label, where the prediction is sure enough; its stronger view learns it
     (equation 4). Both views and the source go through in batches of their own, so that each is normalised by its own

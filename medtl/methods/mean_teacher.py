@@ -24,7 +24,7 @@ def ramp(progress: float) -> float:
 
 
 class MeanTeacher(Method):
-    """Mean teacher, self-ensembling (Tarvainen and Valpola, NeurIPS 2017; French et al., ICLR 2018, arXiv:1706.05208).
+    """Mean teacher (Tarvainen and Valpola, NeurIPS 2017; French et al., ICLR 2018, arXiv:1706.05208).
 
     The teacher is the moving average of the student. It sees the target's scans in the usual view, the student in a
     stronger one, and the student learns to say what the teacher says. Source and target go through in batches of their

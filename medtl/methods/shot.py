@@ -38,7 +38,7 @@ def by_centroids(embedding: Tensor, p: Tensor) -> Tensor:
 
 
 class SHOT(Method):
-    """Source hypothesis transfer, needs no source scans (SHOT; Liang et al., ICML 2020, arXiv:2002.08546).
+    """SHOT, which needs no source scans (Liang et al., ICML 2020, arXiv:2002.08546).
 
     The head stays as the source made it. The backbone and the bottleneck learn so that the predictions are sure scan by
     scan and of all classes together (information maximisation, equation 3), and so that each scan goes to the class

@@ -21,7 +21,7 @@ def diversity(mean: Tensor) -> Tensor:
 
 
 class TENT(Method):
-    """Test-time entropy minimisation, needs no source scans (TENT; Wang et al., ICLR 2021, arXiv:2006.10726).
+    """TENT, which needs no source scans (Wang et al., ICLR 2021, arXiv:2006.10726).
 
     The scale and offset of the normalisation layers minimise the entropy of the predictions; the batch statistics are
     the target's, all other weights and the dropout stay still. In a backbone without batch normalisation, layer and
