@@ -229,8 +229,8 @@ def adapt_classifier(
     if "state" in best:
         adapted.load_state_dict(best["state"])
     weights = method.source_weights()
-    weights = weights if weights is None else weights.detach().float().cpu().numpy()
-    return Trained(adapted.cpu().eval(), float(best.get("score", -np.inf)), weights), log
+    counted = None if weights is None else weights.detach().float().cpu().numpy()
+    return Trained(adapted.cpu().eval(), float(best.get("score", -np.inf)), counted), log
 
 
 def adapt_cohorts(
@@ -275,13 +275,18 @@ def adapt_cohorts(
         alone = config.alone(method, options)
         made = _try(warm, source, held_out, target, alone, phase=phase, begun_from=begun_from, **train)
         tried[phase] = timed(phase, made, start)
-    for model in {id(model): model for each in tried.values() for model in each[:2]}.values():
+    everyone = {id(model): model for each in tried.values() for model in each[:2]}.values()
+    for model in everyone:
         expect_prior_of(model, source, config.balance)
+    for model in (*everyone, witness):
+        model.to(fabric.device)
     decision = decide(
         {name: each.at_target for name, each in tried.items()},
         {name: each.at_source for name, each in tried.items()},
         witness, held_out, target, config.harmonise, config.select,
     )  # fmt: skip
+    for model in everyone:
+        model.cpu()
     names = {SOURCE_ONLY: SOURCE_ONLY, **({"adapted": decision.kept} if decision.kept else {})}
     models = {role: tried[name].at_target for role, name in names.items()}
     at_source = {role: tried[name].at_source for role, name in names.items()}
