@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 from medtl.trust.out_of_distribution import SHARE, Familiarity
 
 #: Share of a site flagged by a source-only model from which on it looks like another kind of picture. The same kind
-#: from another hospital had 0.20 to 0.82; of ten sets of other kinds eight had 0.89 to 0.97, chest radiographs of
-#: children 0.82, and MR volumes seen whole 0.00 (docs/methods.md).
+#: from another hospital had 0.20 to 0.82; of nine sets of other kinds seven had 0.89 to 0.97, chest radiographs
+#: of children 0.82, and MR volumes seen whole 0.00 (docs/methods.md).
 OTHER_KIND = 0.85
 #: Held-out scans from which on a cut beyond which 2.5 % of them lie is more than the furthest one; scans of the site.
 LEAST, LEAST_HERE = 40, 20
