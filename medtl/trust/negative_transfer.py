@@ -24,7 +24,7 @@ VANISHED = 0.1
 def negative_transfer(signals: Mapping[str, Any]) -> list[str]:
     """What got worse, a plain sentence each; none where nothing did that can be seen.
 
-    That nothing is seen promises nothing: of 18 trainings at real hospitals five lost 0.007 to 0.022 of AUROC at the
+    That nothing is seen promises nothing: of 18 trainings at real hospitals four lost 0.007 to 0.022 of AUROC at the
     new site, and none of them shows here (docs/methods.md). Only labels tell.
 
     Args:

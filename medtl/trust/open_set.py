@@ -19,7 +19,7 @@ def unlike_share(familiar: Familiarity, held_out: ArrayLike, target: ArrayLike, 
     """How many of a site's scans are unlike any of the source's.
 
     A new hospital's scans often are, since its machine is another. A minority of other things among them does not
-    show: half a site of photographs raised the share at Egypt from 0.53 to 0.76 (docs/methods.md).
+    show: half a site of photographs raised the share at Egypt from 0.55 to 0.76 (docs/methods.md).
 
     Args:
         familiar: learnt from source scans that the model was trained on.
