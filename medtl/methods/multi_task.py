@@ -43,6 +43,8 @@ class MultiTask(Method):
         values: the values of every column that the source has; known from its manifest.
     """
 
+    answers: Tensor
+
     def __init__(
         self,
         classifier: Classifier,
