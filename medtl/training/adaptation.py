@@ -153,7 +153,7 @@ def train_source_only(
         seed=seed,
         phase=phase,
         checkpoint=folder / f"{phase}.pt",
-        signature=signature_of(config, source, held_out),
+        signature=signature_of(config.alone(SOURCE_ONLY, {}), source, held_out),
         after_epoch=look,
     )
     return classifier.cpu().eval(), log

@@ -382,6 +382,19 @@ def test_a_model_with_the_targets_statistics_judges_the_source_with_the_sources(
     assert not torch.allclose(norm.running_mean, means["source"], atol=1e-3)
 
 
+def test_a_run_that_was_cut_goes_on_with_other_methods_from_the_models_it_has(monkeypatch, tmp_path, small) -> None:
+    one = tried(monkeypatch, tmp_path, small, method="dann")
+    kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.pt")}
+    assert {path.stem for path in kept} == {"source-only", "witness", "dann"}
+    both = tried(monkeypatch, tmp_path, small, methods=("standardise", "own", "dann"), select="snd")
+    assert all(path.stat().st_mtime_ns == written for path, written in kept.items())
+    assert both.decision.candidates["dann"] == one.decision.candidates["dann"]
+    with pytest.raises(InputError, match="other scans, options or seed"):
+        tried(monkeypatch, tmp_path, small, method="dann", options={"weight": 3.0})
+    with pytest.raises(InputError, match="other scans, options or seed"):
+        tried(monkeypatch, tmp_path, small, method="dann", seed=5)
+
+
 def test_what_else_is_tried_does_not_make_a_checkpoint_anothers(small) -> None:
     one = small.model_copy(update={"method": "dann", "options": {"weight": 1.0}, "harmonise": ()})
     several = one.model_copy(update={"methods": ("tca", "dann"), "options": {"dann": {"weight": 1.0}}, "select": "snd"})

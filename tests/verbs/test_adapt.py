@@ -6,6 +6,7 @@ import errno
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -207,6 +208,11 @@ def test_several_methods_from_the_shell_and_after_a_kill(place: Path, tmp_path: 
     resumed = Run.load(out)
     assert same(run, resumed) and resumed.decision == run.decision
     assert log_of(out).equals(log_of(run.path))
+
+
+def test_the_help_names_every_score() -> None:
+    help_of_select = (adapt.__doc__ or "").split("select:")[1].split("from_run:")[0]
+    assert all(re.search(rf"\b{name}\b", help_of_select) for name in ("auto", *SCORES))
 
 
 def test_a_student_is_on_a_network_of_its_own(place: Path, tmp_path: Path, monkeypatch) -> None:
