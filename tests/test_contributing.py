@@ -89,15 +89,15 @@ def test_the_whole_walk_through_works(copy):
     for block in BLOCK.finditer(WALK):
         if not written(block, copy):
             said |= {command: run(command, copy) for command in commands(block["text"])}
-    assert "deep-coral" in said["medtl methods"] and "Sun and Saenko" in said["medtl methods"]
+    assert "cmd" in said["medtl methods"] and "Zellinger et al." in said["medtl methods"]
     tests = [output for command, output in said.items() if "pytest" in command]
     assert len(tests) == 2 and all(re.search(r"\d+ passed", output) for output in tests)
     assert not any("skipped" in output for output in tests)
     assert any(command.startswith("mypy") for command in said)
     refused = (
         "from medtl.errors import InputError; from medtl.training.config import load_config\n"
-        "assert load_config(method='deep-coral', options={'weight': 3}).options == {'weight': 3}\n"
-        "try: load_config(method='deep-coral', options={'wieght': 3})\n"
+        "assert load_config(method='cmd', options={'weight': 3}).options == {'weight': 3}\n"
+        "try: load_config(method='cmd', options={'wieght': 3})\n"
         "except InputError as error: print(error)"
     )
     assert "did you mean 'weight'?" in run(f"python -c {shlex.quote(refused)}", copy)
