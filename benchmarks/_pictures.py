@@ -14,7 +14,7 @@ class Pictures:
     Attributes:
         stack: float32 (N, C, H, W) as the network takes it, or uint8, which becomes [-1, 1].
         label: int64 (N,).
-        patient: (N,), or None where each picture is its own.
+        patient: (N,); by default each picture is its own.
         site: int64 (N,), all 0 where they are of one.
         classes: the classes' names.
     """
@@ -26,6 +26,8 @@ class Pictures:
     classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        self.scan_id = np.array([f"picture {number}" for number in range(len(self.stack))])
+        self.patient = self.scan_id if self.patient is None else self.patient
         self.site = np.zeros(len(self.stack), dtype=np.int64) if self.site is None else self.site
         self.bag_sizes = np.ones(len(self.stack), dtype=np.int64)
         self.multilabel = self.label.ndim == 2
@@ -58,5 +60,5 @@ class Pictures:
 
     def select(self, rows: np.ndarray) -> Pictures:
         """These rows, or those where a mask is true."""
-        patient = None if self.patient is None else self.patient[rows]
-        return replace(self, stack=self.stack[rows], label=self.label[rows], patient=patient, site=self.site[rows])
+        part = {name: getattr(self, name)[rows] for name in ("stack", "label", "patient", "site")}
+        return replace(self, **part)

@@ -12,8 +12,8 @@ import sys
 import time
 import traceback
 from argparse import ArgumentParser
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from medtl.training import Plan, Role, fit
 
 #: Pictures in one forward pass of a measurement.
 TOGETHER = 256
+_BEGAN = time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -52,15 +53,19 @@ class Job:
     told: tuple[Any, ...]
 
 
-def deep_methods(asked: str = "all") -> list[str]:
+def deep_methods(asked: str = "all", but: Collection[str] = ()) -> list[str]:
     """The methods of the registry that learn from a labelled source and an unlabelled target, or some of them by name.
+
+    Args:
+        asked: "all", or names joined by commas.
+        but: are not among "all".
 
     Raises:
         SystemExit: a name is not among them.
     """
     found = [name for name, method in METHODS.items() if set(method.roles) <= {"source", "target"}]
     if asked == "all":
-        return found
+        return [name for name in found if name not in but]
     names = asked.split(",")
     if strangers := [name for name in names if name not in found]:
         raise SystemExit(f"{', '.join(strangers)}: no such method; there is {', '.join(found)}")
@@ -166,12 +171,28 @@ def add_options(parser: ArgumentParser, data: Path, folder: str) -> None:
     parser.add_argument("--jobs", type=int, default=1, help="trainings at once, a process each")
     parser.add_argument("--out", type=Path, default=RESULTS, help="the folder of the rows")
     parser.add_argument("--networks", type=Path, default=RESULTS / folder, help="the folder of source-only networks")
+    parser.add_argument("--until", type=float, default=float("inf"), help="seconds after which no training begins")
     parser.add_argument("--table", action="store_true", help="print what is measured, measure nothing")
     parser.add_argument("--again", action="store_true", help="measure anew what was measured")
 
 
-def measure(jobs: Sequence[Job], rows: Rows, workers: int = 1, device: str = "cpu", again: bool = False) -> list[str]:
+def measure(
+    jobs: Sequence[Job],
+    rows: Rows,
+    workers: int = 1,
+    device: str = "cpu",
+    again: bool = False,
+    until: float = float("inf"),
+) -> list[str]:
     """Measure what is not measured yet; a row is kept as soon as it is there.
+
+    Args:
+        jobs: in this order.
+        rows: where they are kept.
+        workers: so many at once.
+        device: cpu or cuda.
+        again: what is measured too.
+        until: seconds of this process's life after which none begins.
 
     Returns:
         What a method refused, or stumbled over, a sentence each.
@@ -179,7 +200,7 @@ def measure(jobs: Sequence[Job], rows: Rows, workers: int = 1, device: str = "cp
     left = [job for job in jobs if again or rows.get(job.key) is None]
     left = list({json.dumps(job.key, sort_keys=True): job for job in left}.values())
     where = f"{torch.cuda.get_device_name()}, {machine()}" if device == "cuda" else machine()
-    said, began = [], time.monotonic()
+    said = []
 
     def keep(number: int, job: Job, outcome: tuple[Mapping[str, Any] | None, str, float]) -> None:
         result, why, seconds = outcome
@@ -188,22 +209,31 @@ def measure(jobs: Sequence[Job], rows: Rows, workers: int = 1, device: str = "cp
             said.append(f"{about}: {why}")
         elif result:
             rows.put(job.key, result, seconds, where)
-        passed = time.monotonic() - began
-        print(f"{number}/{len(left)} {passed:.0f} s  {about}  {result or why}", file=sys.stderr, flush=True)
+        print(f"{number}/{len(left)} {_passed():.0f} s  {about}  {result or why}", file=sys.stderr, flush=True)
 
     if workers == 1:
         _begin(1)
         for number, job in enumerate(left, start=1):
+            if _passed() > until:
+                return [*said, f"{len(left) - number + 1} more"]
             keep(number, job, _done(job))
         return said
     context = multiprocessing.get_context("spawn")
+    waiting, running, number = list(reversed(left)), {}, 0
     with ProcessPoolExecutor(workers, context, initializer=functools.partial(_begin, workers)) as pool:
-        waiting = {pool.submit(_done, job): job for job in left}
-        for number, future in enumerate(as_completed(waiting), start=1):
-            error = future.exception()
-            outcome = (None, f"the process ended: {error}", 0.0) if error else future.result()
-            keep(number, waiting[future], outcome)
-    return said
+        while running or (waiting and _passed() <= until):
+            while waiting and len(running) < workers and _passed() <= until:
+                job = waiting.pop()
+                running[pool.submit(_done, job)] = job
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                number += 1
+                keep(number, running.pop(future), future.result())
+    return [*said, f"{len(waiting)} more"] if waiting else said
+
+
+def _passed() -> float:
+    """Seconds since this module was loaded."""
+    return time.monotonic() - _BEGAN
 
 
 def _begin(workers: int) -> None:

@@ -39,6 +39,7 @@ from medtl.models.backbones import DEFAULT, imagenet_weights
 
 OBJECTS = Path(__file__).resolve().parents[2] / "shared" / "data" / "objects"
 SIZE = 112
+NOT_HERE = ("distill",)  # not among "all": the student's weights would have to be fetched
 RESNET18 = "ResNet-18, 224, without any method"
 ALEXNET = "AlexNet, 227 (Long et al., ICML 2015)"
 
@@ -277,7 +278,7 @@ class Benchmark:
         seeds: of them.
         most: pictures of a class and domain; 0 for all.
         source_steps, steps: of source-only and of the methods.
-        weights: "" for the package's, "half" for those of `pack weights`.
+        weights: "" for the package's, "carried" for a file, such as `pack weights` writes.
     """
 
     name: str
@@ -301,7 +302,7 @@ class Benchmark:
         told |= {"most": self.most, "size": SIZE, "backbone": DEFAULT, "weights": self.weights, "from": start}
         return told if method == "source-only" else {**told, "setting": setting}
 
-    def measure(self, rows: Rows, place: Place, workers: int, again: bool) -> list[str]:
+    def measure(self, rows: Rows, place: Place, workers: int, again: bool, until: float) -> list[str]:
         """What is missing: source-only networks first."""
         start, setting = self.settings
         tasks = SETS[self.name].tasks
@@ -318,8 +319,8 @@ class Benchmark:
         ]
         if all(rows.get(job.key) is not None for job in jobs) and not again:
             return []
-        said = measure(begun, rows, workers, place.device)
-        return said + measure(jobs, rows, workers, place.device, again)
+        said = measure(begun, rows, workers, place.device, until=until)
+        return said + measure(jobs, rows, workers, place.device, again, until)
 
     def table(self, rows: Rows) -> str:
         """A line a method, a column a task, and the published lines below."""
@@ -398,17 +399,17 @@ def main(told: list[str] | None = None) -> None:
         print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
         return
     usual = SETS[given.what]
-    methods = tuple(dict.fromkeys(["source-only", *deep_methods(given.methods)]))
+    methods = tuple(dict.fromkeys(["source-only", *deep_methods(given.methods, NOT_HERE)]))
     most = usual.most if given.most is None else given.most
     steps = (given.source_steps or usual.source_steps, given.steps or usual.steps)
     seeds = tuple(map(int, given.seeds.split(",")))
-    benchmark = Benchmark(given.what, methods, seeds, most, *steps, "half" if given.weights else "")
+    benchmark = Benchmark(given.what, methods, seeds, most, *steps, "carried" if given.weights else "")
     rows = Rows(given.out / "objects.jsonl")
     said = []
     if not given.table:
         path = unpacked(encoded(given.what, given.data, most), given.networks)
         place = Place(path, given.networks, given.weights, given.device)
-        said = benchmark.measure(rows, place, given.jobs, given.again)
+        said = benchmark.measure(rows, place, given.jobs, given.again, given.until)
     print(benchmark.table(rows))
     print("".join(f"\nnot measured: {each}" for each in said))
 

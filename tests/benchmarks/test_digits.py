@@ -62,7 +62,7 @@ def test_a_second_view_is_a_digit_on_black_and_the_first_one_untouched(digits):
 def test_the_setting_is_that_of_most_information_which_costs_the_source_little(digits, tmp_path):
     rows = digits.Rows(tmp_path / "rows.jsonl")
     place = digits.Place(tmp_path, tmp_path, "cpu")
-    benchmark = digits.Benchmark(rows, ["dann"], 1, place, 10, 1)
+    benchmark = digits.Benchmark(rows, ["dann"], 1, place, 10)
     pair, tried = ("mnist", "usps"), digits.candidates("dann", 10)
     assert benchmark.chosen("dann", pair) is None and len(tried) > 2
     plain = {"held_out": 0.90, "information": 0.1}

@@ -40,6 +40,14 @@ def test_each_is_kept_once_and_a_fault_costs_only_itself(transfer, tmp_path, wor
     assert transfer.Rows(rows.path).get({"n": 0})["result"] == {"n": 9}
 
 
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_none_begins_after_its_time(transfer, tmp_path, workers):
+    jobs = [transfer.Job({"n": n}, dict, ([("n", n)],)) for n in range(40)]
+    said = transfer.measure(jobs, transfer.Rows(tmp_path / "rows.jsonl"), workers, until=0)
+    kept = len(list(transfer.Rows(tmp_path / "rows.jsonl")))
+    assert kept < 40 and said == [f"{40 - kept} more"]
+
+
 def test_unknown_methods_are_named(transfer):
     assert {"source-only", "dann"} <= set(transfer.deep_methods())
     with pytest.raises(SystemExit, match="dan2"):
