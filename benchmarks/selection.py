@@ -8,7 +8,9 @@ half of the target that was adapted to. It is judged on the other half: by AUROC
 accuracy. The oracle chooses by the labels of the half that was adapted to. Means are over pairs, each of which counts
 alike however many seeds it has; intervals draw pairs again, and seeds within them.
 
-`--tune` asks how good a rule would be whose score and limits were chosen on these rows: for each pair by the others.
+`--tune` asks how good a rule would be whose score, or score and limits (score, AUROC that may be lost, least share of
+the information, least agreement with source-only, whether source-only competes), were chosen on these rows: for each
+pair by the others.
 """
 
 from __future__ import annotations
@@ -95,24 +97,15 @@ def fields_of(rows: Iterable[Mapping[str, Any]]) -> list[Field]:
 
 def _field(pair: str, seed: int, results: Mapping[str, Mapping[str, Any]]) -> Field:
     measure = "balanced" if CELLS & sites(pair) else "auroc"
-    made, source_only = Field(pair, seed), results[SOURCE_ONLY]
+    made = Field(pair, seed)
     for name, result in results.items():
         if name == ALL_LABELS:
             made.best_possible = result[f"{measure}_test"]
             continue
-        made.signals[name] = signals_of(result, source_only)
+        seen = result["signals"]  # as `medtl.measures.validation.signals_of` gave them
+        made.signals[name] = {key: float("nan") if value is None else value for key, value in seen.items()}
         made.here[name], made.test[name] = result[f"{measure}_here"], result[f"{measure}_test"]
     return made
-
-
-def signals_of(result: Mapping[str, Any], source_only: Mapping[str, Any]) -> dict[str, float]:
-    """What `medtl.training.choice.choose` looks at, of a row: as `medtl.measures.validation.signals_of` gives it."""
-    scores, seen = (
-        {key: float("nan") if value is None else value for key, value in result[part].items()}
-        for part in ("scores", "signals")
-    )
-    agreement = seen.get("agreement", seen.get("agreement_target", float("nan")))
-    return {**seen, **scores, "forgot": source_only["scores"]["source"] - scores["source"], "agreement": agreement}
 
 
 # --- ways to choose -------------------------------------------------------------------------------------------------
@@ -130,6 +123,8 @@ def by_rule(select: str = "auto") -> Choice:
 
 def limited(score: str, may_forget: float, collapsed: float, agree: float, compete: bool) -> Choice:
     """The highest score among those within limits; where none is, source-only.
+
+    At the limits of the rule, agree = -1 and compete = False, it is the rule.
 
     Args:
         score: a name in SCORES, or "ranks": the mean of the ranks by all of them.
@@ -272,14 +267,14 @@ def table(fields: list[Field]) -> str:
         **{f"{name} alone": (name, by_score(name)) for name in SCORES},
         "mean of the ranks by all, alone": ("", lambda signals: max(signals, key=mean_ranks(signals).__getitem__)),
     }
-    counts = [set(each.test) for each in fields if each.honest]
-    for method in sorted(set.intersection(*counts) - {SOURCE_ONLY}) if counts else []:
+    for method in everywhere(fields):
         ways[f"always {method}"] = ("", lambda signals, method=method: method)
     by_truth = {id(each.signals): each.oracle for each in fields}
     ways["oracle"] = ("", lambda signals: by_truth[id(signals)])
     lines = []
     for name, (score, choice) in ways.items():
-        told = judged(fields, choice)
+        always = name.removeprefix("always ") if name.startswith("always ") else SOURCE_ONLY
+        told = judged([each for each in fields if always in each.test], choice)
         correlation = f"{rank_correlation(fields, score):+.2f}" if score and name.endswith("alone") else ""
         lines.append(
             [
@@ -294,6 +289,15 @@ def table(fields: list[Field]) -> str:
         )
     header = ["chosen by", "gain over source-only", "regret", "worse", "as good as the best", "gap closed"]
     return markdown([*header, "rank correlation"], lines)
+
+
+def everywhere(fields: list[Field]) -> list[str]:
+    """Methods that were trained on every honest pair, with whatever seeds."""
+    of: dict[str, set[str]] = {}
+    for each in fields:
+        if each.honest:
+            of.setdefault(each.pair, set()).update(each.test)
+    return sorted(set.intersection(*of.values()) - {SOURCE_ONLY})
 
 
 def by_pair(fields: list[Field], choice: Choice) -> str:
@@ -325,20 +329,22 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=Path, default=ROWS)
+    parser.add_argument("--select", default="auto", help="of the second table")
     parser.add_argument("--tune", action="store_true", help="what a rule tuned on these rows would give")
     told = parser.parse_args()
     fields = fields_of(Rows(told.rows))
     if not any(each.honest for each in fields):
         sys.exit(f"{told.rows} has no pair with source-only and a method: run benchmarks/hospital_shift_methods.py")
-    print(table(fields), by_pair(fields, by_rule()), sep="\n\n")
+    print(table(fields), by_pair(fields, by_rule(told.select)), sep="\n\n")
     if told.tune:
-        among = rules()
-        chosen, found = leave_one_pair_out(fields, among)
-        best = sorted(among, key=lambda name: -judged(fields, among[name])["gain"])[:10]
-        print("\nTuned on all other pairs: " + ", ".join(f"{key} {value:+.3f}" for key, value in found.items()))
-        print(*(f"{pair}: {rule}" for pair, rule in chosen.items()), sep="\n")
-        print("\nBest on all rows, which is not honest (score, may forget, collapsed, agree, source-only competes):")
-        print(*(f"{judged(fields, among[name])['gain']:+.3f} {name}" for name in best), sep="\n")
+        scores: dict[Any, Choice] = {name: by_rule(name) for name in SCORES}
+        for what, among in (("the score alone, by the rule's limits", scores), ("score and limits", rules())):
+            chosen, found = leave_one_pair_out(fields, among)
+            print(f"\nTuned on all other pairs, {what}: ", *(f"{key} {value:+.3f}" for key, value in found.items()))
+            print(*(f"{pair}: {rule}" for pair, rule in chosen.items()), sep="\n")
+            best = sorted(among, key=lambda name: -judged(fields, among[name])["gain"])[:10]
+            print("Best on all rows, which is not honest:")
+            print(*(f"{judged(fields, among[name])['gain']:+.3f} {name}" for name in best), sep="\n")
 
 
 if __name__ == "__main__":
