@@ -53,7 +53,7 @@ class AFN(Method):
         """The task loss on the source, and the norms' losses of both sites."""
         both = [self.forward(batch["source"]), self.forward(batch["target"])]
         self.norms = torch.stack([each.embedding.detach().norm(dim=1).mean() for each in both])
-        norm = sum(self._norm_loss(each.embedding) for each in both)
+        norm = torch.stack([self._norm_loss(each.embedding) for each in both]).sum()
         return {"task": task_loss(both[0].logits, batch["source"].label), "norm": self.weight * norm}
 
     def _norm_loss(self, embedding: Tensor) -> Tensor:

@@ -33,9 +33,9 @@ def losses_of_pairs(label: Tensor, logits: Tensor) -> Tensor:
 def plan_of(cost: Tensor) -> Tensor:
     """The cheapest plan (N, M) that carries N equal weights, 1 in all, to M equal weights (equation 6); no gradient.
 
-    Exact, by POT's network simplex, on the CPU: what the authors used. For a batch of 32 that takes about a millisecond,
-    a hundred iterations of Sinkhorn some twenty times as long, and there is no entropy to be chosen. A GPU is waited
-    for once a step.
+    Exact, by POT's network simplex, on the CPU: what the authors used. For a batch of 32 that takes about a
+    millisecond, a hundred iterations of Sinkhorn some twenty times as long, and there is no entropy to be chosen. A GPU
+    is waited for once a step.
     """
     import ot  # half of the time that `import medtl.methods` would take
 
