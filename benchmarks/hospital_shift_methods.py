@@ -14,7 +14,6 @@ The rows feed benchmarks/selection.py too.
 from __future__ import annotations
 
 import argparse
-import base64
 import multiprocessing
 import shutil
 import sys
@@ -34,7 +33,7 @@ from safetensors.torch import load_file, save_file
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from _packed import Packed
-from _pairs import SHIFTS, SITES, site_of
+from _pairs import FULL, SHIFTS, SITES, coded, site_of
 from _rows import RESULTS, Rows, machine
 
 from medtl import progress
@@ -51,9 +50,8 @@ from medtl.training.config import Config
 PACKS = RESULTS / "packs"
 NETWORKS = RESULTS / "hospital_shift_methods"
 ROWS = RESULTS / "hospital_shift_methods.jsonl"
-#: Measured with all seeds on every pair; the others with the first on some.
+#: Methods other than FULL are measured with the first seed on these pairs.
 OTHERS_ON = ("brazil-egypt", "egypt-brazil", "new-delhi-yakutia", "barcelona-jiangxi")
-FULL = ("dann", "cdan-e", "dan", "afn", "mcc", "mean-teacher", "fixmatch", "shot")
 BASES = ("source-only", "all-labels")
 #: The mean of the full methods' networks.
 SOUP = "soup"
@@ -195,16 +193,6 @@ def right(part: str, cohort: Packed, logits: np.ndarray) -> dict[str, float]:
     areas = [roc_auc_score(label == c, p[:, c]) for c in (seen if logits.shape[1] > 2 else [1])]
     recall = recall_score(label, logits.argmax(axis=1), labels=seen, average="macro", zero_division=0)
     return {f"auroc_{part}": float(np.mean(areas)), f"balanced_{part}": float(recall)}
-
-
-def coded(logits: np.ndarray) -> str:
-    """(N, K) as float16 in base64."""
-    return base64.b64encode(np.ascontiguousarray(logits, "<f2").tobytes()).decode()
-
-
-def decoded(text: str, classes: int) -> np.ndarray:
-    """What `coded` was given."""
-    return np.frombuffer(base64.b64decode(text), "<f2").reshape(-1, classes).astype(float)
 
 
 def config_of(told: Told, seed: int) -> Config:
