@@ -14,8 +14,11 @@ from medtl.measures.validation import SCORES
 
 #: The model that every other has to beat, and what is handed over where none may be.
 SOURCE_ONLY = "source-only"
-#: `--select auto`: the score among those that may be handed over.
-AUTO = "information"
+#: The mean of all networks that were trained, where there are several: `medtl.models.averaging`.
+AVERAGE = "average"
+#: `--select auto`: the score among those that may be handed over. With each pair of hospitals left out in turn, the
+#: others chose this one (benchmarks/selection.py --tune).
+AUTO = "clusters"
 #: The source AUROC that adaptation may cost before it is taken for harm. Two standard errors of an AUROC of 0.85 on
 #: 200 scans; of the honest pairs none lost as much (docs/benchmarks.md).
 MAY_FORGET = 0.05

@@ -166,8 +166,8 @@ def test_without_a_method_there_is_nothing_to_decide(monkeypatch) -> None:
 def test_of_several_the_table_of_all_is_kept_and_the_best_named(monkeypatch) -> None:
     told = {"dann_home": SURE, "dann_here": 2 * (SURE - 1), "tca_home": SURE, "tca_here": 3 * (SURE - 1)}
     several = {**told, "mcc_home": SURE + 2 * NOISE, "mcc_here": 9 * (SURE - 1)}
-    found = decision(monkeypatch, **several)
-    assert (found.handed_over, found.kept, found.select) == ("adapted", "tca", "auto")
+    found = decision(monkeypatch, **several, select="information")
+    assert (found.handed_over, found.kept, found.select) == ("adapted", "tca", "information")
     assert found.sentence.startswith("Handed over: adapted by tca, since of the 2 that may be handed over it has the ")
     assert list(found.candidates) == ["source-only", "dann", "tca", "mcc"]
     assert found.candidates["mcc"]["forgot"] > 0.05 and found.candidates["tca"]["agreement"] == pytest.approx(1)
@@ -364,6 +364,21 @@ def test_each_method_begins_from_the_same_model_whatever_was_tried_before(monkey
     assert all(torch.equal(value, other[name]) for name, value in one.items())
     assert alone.decision.candidates["dann"] == after.decision.candidates["dann"]
     assert "source_weight" not in alone.features
+    assert list(after.decision.candidates) == ["source-only", "standardise", "own", "dann", "average"]
+
+
+def test_the_average_is_of_what_was_trained_alike(monkeypatch, tmp_path, small) -> None:
+    monkeypatch.setattr(adaptation, "ranking", lambda candidates, select: ["average"])
+    found = tried(monkeypatch, tmp_path, small, methods=("dann", "standardise", "mixed", "mcc"))
+    assert (found.method, found.decision.kept) == ("dann, mcc", "average")
+    monkeypatch.setattr(adaptation, "ranking", lambda candidates, select: [list(candidates)[1]])
+    each = []
+    for method in ("dann", "mcc"):
+        each.append(tried(monkeypatch, tmp_path / method, small, method=method).models["adapted"].state_dict())
+    mean = found.models["adapted"].state_dict()
+    assert torch.allclose(mean["head.weight"], (each[0]["head.weight"] + each[1]["head.weight"]) / 2, atol=1e-6)
+    found = tried(monkeypatch, tmp_path / "one", small, method="dann")
+    assert "average" not in found.decision.candidates
 
 
 def test_a_model_with_the_targets_statistics_judges_the_source_with_the_sources(monkeypatch, tmp_path, small) -> None:

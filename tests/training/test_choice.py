@@ -41,9 +41,9 @@ def test_who_may_not_be_handed_over(signals: dict[str, float], fault: str) -> No
 def test_of_several_the_highest_of_those_that_may_be() -> None:
     several = {
         "source-only": HOME,
-        "a": model(information=0.3, snd=0.1),
-        "b": model(information=0.4, snd=0.2),
-        "c": model(information=0.6, forgot=0.2, snd=0.9),
+        "a": model(clusters=0.3, information=0.3, snd=0.1),
+        "b": model(clusters=0.4, information=0.4, snd=0.2),
+        "c": model(clusters=0.6, information=0.6, forgot=0.2, snd=0.9),
     }
     assert choose(several)[0] == "b" == choose(several, "information")[0]
     assert ranking(several) == ["b", "a", "c"]  # the one that forgot comes last, however high its score
@@ -63,7 +63,7 @@ def test_where_none_may_be_the_reason_names_each() -> None:
 
 
 def test_the_order_in_which_they_are_told_changes_nothing() -> None:
-    several = {"source-only": HOME, "a": model(information=0.3), "b": model(information=0.4), "c": model(forgot=0.3)}
+    several = {"source-only": HOME, "a": model(clusters=0.3), "b": model(clusters=0.4), "c": model(forgot=0.3)}
     assert {choose(dict(order)) for order in itertools.permutations(several.items())} == {choose(several)}
 
 
