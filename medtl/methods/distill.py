@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from medtl.errors import InputError
 from medtl.methods.adabn import statistics_kept
 from medtl.methods.base import Batch, Method
 from medtl.methods.losses import task_loss
 from medtl.methods.unlabelled import look_at_home
-from medtl.models import Classifier, create_backbone
+from medtl.models import DEFAULT, Classifier, create_backbone
+from medtl.models.backbones import cached_weights
 from medtl.models.pooling import GatedAttention
 from medtl.progress import warn
 
@@ -36,7 +36,8 @@ class Distill(Method):
     Args:
         classifier: the teacher.
         student: a timm model; see `medtl backbones`. The default has a fifth of the default backbone's weights.
-        student_weights: a file with its ImageNet weights, or "random"; by default they are looked for as a backbone's.
+        student_weights: a file with its ImageNet weights, or "random"; by default those in the Hugging Face cache, and
+            random ones where it has none.
         temperature: T; the paper's range for few classes is 2.5 to 4.
         hard: the weight of the labels, which the paper finds best "considerably lower" than that of the teacher.
         channels: C of the pixels; known from the source.
@@ -118,18 +119,19 @@ def distillation(student: Tensor, teacher: Tensor, temperature: float, several: 
 
 
 def new_backbone(name: str, weights: str | None, channels: int) -> tuple[Any, bool]:
-    """The student's backbone, and whether it has ImageNet's weights.
+    """The student's backbone, and whether it has ImageNet's weights. Nobody asked for a download: none is tried.
 
     Raises:
         InputError: there is no such timm model or file.
     """
-    if weights == "random":
-        return create_backbone(name, pretrained=False, channels=channels), False
-    if weights is not None:
-        return create_backbone(name, Path(weights), channels=channels), True
     plain = create_backbone(name, pretrained=False, channels=channels)  # a name that is not timm's is refused here
-    try:
-        return create_backbone(name, channels=channels), True
-    except InputError as error:
-        warn(f"the student begins with random weights and learns slower: {error}")
+    if weights == "random":
         return plain, False
+    file = Path(weights) if weights is not None else cached_weights(name)
+    if file is not None or name == DEFAULT:
+        return create_backbone(name, file, channels=channels), True
+    warn(
+        f"the student {name} begins with random weights and learns slower, because ImageNet's are not on this machine: "
+        "name their file with `options: {student_weights: FILE}` in the config"
+    )
+    return plain, False

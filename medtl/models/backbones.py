@@ -70,6 +70,17 @@ def imagenet_weights(name: str, weights: str | Path | None = None) -> dict[str, 
         ) from error
 
 
+def cached_weights(name: str) -> Path | None:
+    """The file of a timm model's ImageNet weights in the Hugging Face cache, or None; no network is used."""
+    from huggingface_hub import try_to_load_from_cache
+
+    known = timm.get_pretrained_cfg(name)
+    if known is None or not known.hf_hub_id:
+        return None
+    found = try_to_load_from_cache(known.hf_hub_id, "model.safetensors")
+    return Path(found) if isinstance(found, str) else None
+
+
 def read_weights(path: Path, name: str) -> dict[str, Tensor]:
     """A state dict from a safetensors or PyTorch file, never running code from it.
 

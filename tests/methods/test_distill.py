@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
@@ -147,19 +148,26 @@ def test_a_random_student_learns_at_the_full_rate_and_one_with_weights_as_usual(
     torch.testing.assert_close(known.classifier.backbone.blocks[0][0].bn1.weight, whole.blocks[0][0].bn1.weight)
 
 
-def test_without_weights_it_is_random_and_says_so(monkeypatch):
+def test_without_weights_on_this_machine_it_is_random_and_says_so(monkeypatch, tmp_path):
     said = []
     monkeypatch.setattr(distill, "warn", said.append)
-
-    def absent(name, weights=None, pretrained=True, channels=3):
-        if pretrained:
-            raise InputError("the weights are not on this machine")
-        return create_backbone(name, weights, pretrained, channels)
-
-    monkeypatch.setattr(distill, "create_backbone", absent)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     backbone, pretrained = new_backbone("test_efficientnet", None, 1)
     assert not pretrained and backbone.conv_stem.in_channels == 1
-    assert "random weights" in said[0] and "not on this machine" in said[0]
+    assert "test_efficientnet begins with random weights" in said[0] and "student_weights" in said[0]
+
+
+def test_weights_in_the_cache_are_found(monkeypatch, tmp_path):
+    whole = create_backbone("test_efficientnet", pretrained=False)
+    folder = tmp_path / f"models--{timm.get_pretrained_cfg('test_efficientnet').hf_hub_id.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text("abc")
+    (folder / "snapshots" / "abc").mkdir(parents=True)
+    save_file(whole.state_dict(), folder / "snapshots" / "abc" / "model.safetensors")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path), raising=False)
+    backbone, pretrained = new_backbone("test_efficientnet", None, 3)
+    assert pretrained and torch.equal(backbone.conv_stem.weight, whole.conv_stem.weight)
 
 
 def test_what_is_no_timm_model_is_refused():
