@@ -7,6 +7,9 @@ from collections.abc import Mapping
 
 from medtl import progress
 
+#: What is learnt from where there are no batches to deal by role: by a method on features, and by a harmonisation.
+BOTH = ("source", "target")
+
 
 def methods() -> list[dict[str, str]]:
     """List the methods of `medtl adapt --method`, the strategies of `medtl finetune --strategy`, and harmonisations.
@@ -17,19 +20,19 @@ def methods() -> list[dict[str, str]]:
         One row each: `method`, the `verb` that takes it, `what` it is, `paper`, and the cohorts it `learns from`.
     """
     from medtl.finetuning import STRATEGIES
-    from medtl.methods import METHODS, Method
+    from medtl.training.config import ADAPTING
     from medtl.training.mixes import HARMONISERS, IN_THE_RECIPE
 
     rows = []
-    registries: dict[str, Mapping[str, type[Method]]] = {"adapt": METHODS, "finetune": STRATEGIES}
+    registries: dict[str, Mapping[str, type]] = {"adapt": ADAPTING, "finetune": STRATEGIES}
     for verb, registry in registries.items():
         for name, method in registry.items():
             what, paper = _what_and_paper(method.__doc__ or "")
-            learns_from = ", ".join(method.roles)
+            learns_from = ", ".join(getattr(method, "roles", BOTH))
             rows.append({"method": name, "verb": verb, "what": what, "paper": paper, "learns from": learns_from})
     for name, line in HARMONISERS.items():
         what, paper = _what_and_paper(line)
-        learns_from = "source" if name in IN_THE_RECIPE else "source, target"
+        learns_from = "source" if name in IN_THE_RECIPE else ", ".join(BOTH)
         rows.append(
             {
                 "method": name,
