@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from medtl.data.cohort import Cohort
+from medtl.models.beside import WithStart
 from medtl.models.classifier import Classifier
 from medtl.models.layers import Layered
 
@@ -37,7 +38,8 @@ def with_statistics_of(
         device: where to compute; by default where the classifier is. The copy lies beside the classifier.
     """
     adapted = copy.deepcopy(classifier)
-    frozen = {id(each) for module in adapted.modules() if isinstance(module, Layered) for each in module.frozen()}
+    double = [module for module in adapted.modules() if isinstance(module, Layered | WithStart)]
+    frozen = {id(each) for module in double for each in module.frozen()}
     norms = [
         module
         for module in adapted.modules()

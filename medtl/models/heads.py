@@ -78,10 +78,60 @@ class CacheHead(nn.Module):
         return self.gain * torch.exp(-self.beta * (1 - likeness)) @ self.values
 
 
+class StartHead(nn.Module):
+    """The bottleneck and head of the model that an adapted one began from (`medtl.models.beside`).
+
+    logits = gain * (relu(f hidden^T + hidden_bias) outer^T + outer_bias),  f = features[first : first + F].
+
+    Args:
+        hidden: (E, F), hidden_bias: (E,) the bottleneck, its batch normalisation worked into it.
+        outer: (K, E), outer_bias: (K,) the head.
+        first: the column in which the features of its own backbone begin.
+        gain: of all logits.
+    """
+
+    hidden: Tensor
+    hidden_bias: Tensor
+    outer: Tensor
+    outer_bias: Tensor
+    gain: Tensor
+
+    def __init__(
+        self, hidden: Tensor, hidden_bias: Tensor, outer: Tensor, outer_bias: Tensor, first: float, gain: float
+    ) -> None:
+        super().__init__()
+        self.register_buffer("hidden", hidden.float())
+        self.register_buffer("hidden_bias", hidden_bias.float())
+        self.register_buffer("outer", outer.float())
+        self.register_buffer("outer_bias", outer_bias.float())
+        self.register_buffer("first", torch.tensor(float(first)))
+        self.register_buffer("gain", torch.tensor(gain, dtype=torch.float32))
+        self._columns = slice(int(first), int(first) + hidden.shape[1])
+
+    @classmethod
+    def of(cls, classifier: Any, first: int, gain: float) -> StartHead:
+        """That of a classifier (`medtl.models.Classifier`) in evaluation mode."""
+        _, linear, norm, _ = classifier.bottleneck
+        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        shift = norm.bias + (linear.bias - norm.running_mean) * scale
+        parts = (linear.weight * scale[:, None], shift, classifier.head.weight, classifier.head.bias)
+        hidden, hidden_bias, outer, outer_bias = (each.detach().clone() for each in parts)
+        return cls(hidden, hidden_bias, outer, outer_bias, float(first), gain)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (N, first + F or more) -> logits (N, K)."""
+        hidden = torch.relu(features[:, self._columns] @ self.hidden.T + self.hidden_bias)
+        return self.gain * (hidden @ self.outer.T + self.outer_bias)
+
+
 FewShot = CosineHead | CacheHead
 
 #: The buffer that only this head has -> the head.
-HEADS: dict[str, type[CosineHead] | type[CacheHead]] = {"weight": CosineHead, "keys": CacheHead}
+HEADS: dict[str, type[CosineHead] | type[CacheHead] | type[StartHead]] = {
+    "weight": CosineHead,
+    "keys": CacheHead,
+    "hidden": StartHead,
+}
 
 
 def heads_in(state: Mapping[str, Tensor]) -> nn.ModuleList:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from medtl.models.beside import WithStart
 from medtl.models.classifier import Classifier
 
 #: Stages whose means are read beside the last features: of five, all but the first, whose 16 filters say little.
@@ -95,13 +96,15 @@ def layered(classifier: Classifier, beside: Any | None = None) -> Classifier:
 
 
 def backbone_of(weights: Iterable[str], create: Callable[[], Any]) -> Any:
-    """The backbone that a classifier's state dict belongs to: `create()`, or that read at several depths.
+    """The backbone that a classifier's state dict belongs to: one or two of `create()`, or one read at several depths.
 
     Args:
         weights: the names in the state dict.
         create: gives the backbone without weights.
     """
     names = tuple(weights)
+    if any(name.startswith("backbone.start.") for name in names):
+        return WithStart(create(), create())
     if not any(name.startswith("backbone.backbone.") for name in names):
         return create()
     return Layered(create(), create() if any(name.startswith("backbone.beside.") for name in names) else None)

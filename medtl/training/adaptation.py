@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,12 +16,14 @@ import torch
 from lightning_fabric import Fabric
 
 from medtl.data.cohort import Cohort
+from medtl.finetuning.heads import margin_scale
 from medtl.measures import auroc, information, rank_agreement
 from medtl.measures.validation import Candidate, ranked_by, signals_of
 from medtl.methods import METHODS, Method
 from medtl.methods.shallow import FEATURE_METHODS
 from medtl.models import Classifier, create_backbone
 from medtl.models.averaging import averaged
+from medtl.models.beside import is_plain, with_start
 from medtl.runs.predict import outputs
 from medtl.training.batch_statistics import for_site
 from medtl.training.by_features import fit_by_features
@@ -279,6 +281,8 @@ def adapt_cohorts(
         tried[phase] = timed(phase, made, start)
     if average := _average(tried, source, target, fabric.device):
         tried[AVERAGE] = average
+    if config.with_source_only and is_plain(warm):
+        tried = {name: _beside(each, warm, target, fabric.device) for name, each in tried.items()}
     everyone = {id(model): model for each in tried.values() for model in each[:2]}.values()
     for model in everyone:
         expect_prior_of(model, source, config.balance)
@@ -289,6 +293,9 @@ def adapt_cohorts(
         {name: each.at_source for name, each in tried.items()},
         witness, held_out, target, config.harmonise, config.select,
     )  # fmt: skip
+    if config.with_source_only and decision.handed_over == "adapted":
+        said = "Its answers are averaged with source-only's."
+        decision = replace(decision, sentence=f"{decision.sentence} {said}")
     for model in everyone:
         model.cpu()
     names = {SOURCE_ONLY: SOURCE_ONLY, **({"adapted": decision.kept} if decision.kept else {})}
@@ -317,6 +324,24 @@ def _average(tried: Mapping[str, Tried], source: Cohort, target: Cohort, device:
     mean.fixed = made[0][1].fixed
     at_target, at_source = (for_site(mean, cohort, mean.fixed, device) for cohort in (target, source))
     return Tried(at_target, at_source, None, ", ".join(dict.fromkeys(name for name, _ in made)))
+
+
+def _beside(tried: Tried, warm: Classifier, target: Cohort, device: torch.device) -> Tried:
+    """Its answers and source-only's, as large as each other at the target, averaged; another architecture as it is.
+
+    An adapted model sees the target through the target's batch statistics, source-only through its own: they err in
+    different ways (docs/choosing.md).
+    """
+    shapes = [[value.shape for value in model.backbone.state_dict().values()] for model in (tried.at_target, warm)]
+    if tried.method == SOURCE_ONLY or shapes[0] != shapes[1]:
+        return tried
+    sizes = []
+    for model in (tried.at_target, warm):
+        sizes.append(margin_scale(outputs(model.to(device), target)[0], target.multilabel))
+        model.cpu()
+    weights = (0.5, 0.5 * sizes[0] / sizes[1])
+    at_target, at_source = (with_start(model, warm, *weights) for model in (tried.at_target, tried.at_source))
+    return tried._replace(at_target=at_target, at_source=at_source)
 
 
 def _try(

@@ -93,6 +93,9 @@ class Config(_Strict):
         default_factory=list,
         description="options of the one method to try one after the other, such as [{weight: 0.1}, {weight: 1}]",
     )
+    with_source_only: bool = Field(
+        False, description="hand over the mean of the adapted and the source-only model's answers, at twice the cost"
+    )
     strategy: str = Field(DEFAULT_STRATEGY, description="of finetune: see `medtl methods`")
     strategy_options: dict[str, Any] = Field(
         default_factory=dict, description="the strategy's own, such as decay: 0.8 of layer-decay"

@@ -16,6 +16,7 @@ from medtl.data import Cohort
 from medtl.errors import InputError
 from medtl.intensity import Recipe
 from medtl.models import Classifier
+from medtl.models.beside import without_start
 from medtl.runs.run import Run
 from medtl.scans import Manifest
 from medtl.training.config import Config
@@ -164,7 +165,7 @@ def several(labelled: Manifest) -> bool:
 
 def classifier_of(run: Run, which: str = "model") -> Classifier:
     """A model of a Run to train further: it expects the classes alike, as it is dealt them."""
-    classifier = run.classifier(which)
+    classifier = without_start(run.classifier(which))
     forget_prior(classifier, np.asarray(run.facts.get("prior") or [0.0] * len(run.classes)))
     return classifier
 

@@ -14,6 +14,7 @@ from medtl.data.units import counted
 from medtl.finetuning.layers import EARLY, TOLD_FROM
 from medtl.intensity.fingerprint import Fingerprint, Prints
 from medtl.models import Classifier
+from medtl.models.beside import without_start
 from medtl.progress import warn
 from medtl.runs.layout import pseudonyms
 from medtl.runs.predict import outputs
@@ -200,7 +201,7 @@ def _other_backbones(models: Mapping[str, Classifier]) -> dict[str, dict[str, st
 
 
 def _architecture(model: Classifier) -> str:
-    return str(getattr(model.backbone, "pretrained_cfg", {}).get("architecture", ""))
+    return str(getattr(without_start(model).backbone, "pretrained_cfg", {}).get("architecture", ""))
 
 
 def task_of(cohort: Cohort) -> str:

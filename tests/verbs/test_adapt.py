@@ -22,6 +22,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from medtl import cli, progress
+from medtl.data import Cohort
 from medtl.errors import InputError
 from medtl.intensity.fingerprint import Fingerprint, print_of
 from medtl.measures import mmd
@@ -30,6 +31,8 @@ from medtl.runs.run import Run
 from medtl.scans import Manifest, read
 from medtl.training import loop
 from medtl.verbs.adapt import adapt
+from medtl.verbs.export import export
+from medtl.verbs.predict import predict
 
 HERE = Path(__file__).parent
 _spec = importlib.util.spec_from_file_location("two_sites", HERE / "two_sites.py")
@@ -209,6 +212,32 @@ def test_several_methods_from_the_shell_and_after_a_kill(place: Path, tmp_path: 
     resumed = Run.load(out)
     assert same(run, resumed) and resumed.decision == run.decision
     assert log_of(out).equals(log_of(run.path))
+
+
+def test_answers_averaged_with_source_onlys(place: Path, tmp_path: Path) -> None:
+    """The same training with and without: the mean of both, in the Run, in an export, and to start from."""
+    plain = start(place, tmp_path / "plain", config=two_sites.config(place, "plain.yaml"))
+    run = start(place, tmp_path / "run", config=two_sites.config(place, "both.yaml", with_source_only=True))
+    assert run.decision["sentence"].endswith("Its answers are averaged with source-only's.")
+    scans = Cohort(Manifest.load(place / "there.csv").without_labels(), run.recipe, classes=run.classes)
+    own, its, both = (
+        made.outputs(scans, which)[0].astype(float)
+        for made, which in ((plain, "adapted"), (run, "source-only"), (run, "adapted"))
+    )
+    prior = np.asarray(run.facts["prior"])
+    own, its, both = (each - prior for each in (own, its, both))
+    margins = [each[:, 1] - each[:, 0] for each in (own, its, both)]
+    seen = (scans.manifest.frame.split != "test").to_numpy()
+    scale = np.sqrt(np.mean(margins[0][seen] ** 2) / np.mean(margins[1][seen] ** 2))
+    assert np.allclose(margins[2], (margins[0] + scale * margins[1]) / 2, atol=1e-3)
+
+    exported = export(run.path, tmp_path / "export")
+    from_run, from_export = (
+        predict(each, [place / "there.csv"], tmp_path / f"{n}.csv") for n, each in enumerate((run.path, exported))
+    )
+    assert np.allclose(from_run.p_yes.astype(float), from_export.p_yes.astype(float), atol=1e-4)
+    again = start(place, tmp_path / "again", from_run=run.path)
+    assert again.names == run.names
 
 
 def test_the_help_names_every_score() -> None:
