@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from medtl.errors import InputError
 from medtl.methods.base import Batch, Method
 from medtl.methods.unlabelled import entropy, look_at_home, one_label_a_scan
 from medtl.models import Classifier
 
-NORMS = nn.modules.batchnorm._BatchNorm | nn.LayerNorm | nn.GroupNorm
+BATCH_NORM = nn.modules.batchnorm._BatchNorm
 
 
 def diversity(mean: Tensor) -> Tensor:
@@ -23,9 +24,8 @@ def diversity(mean: Tensor) -> Tensor:
 class TENT(Method):
     """TENT, which needs no source scans (Wang et al., ICLR 2021, arXiv:2006.10726).
 
-    The scale and offset of the normalisation layers minimise the entropy of the predictions; the batch statistics are
-    the target's, all other weights and the dropout stay still. In a backbone without batch normalisation, layer and
-    group normalisation move (as in Niu et al.).
+    The scale and offset of the batch normalisation minimise the entropy of the predictions; the batch statistics are
+    the target's, all other weights and the dropout stay still.
 
     Entropy is lowest where every scan is called the same. So a guard looks at the mean prediction, averaged over the
     last batches: where its diversity falls below a share of what it was at the start, the scale and offset go back to
@@ -38,6 +38,9 @@ class TENT(Method):
         keep: the share of the start's diversity below which it has collapsed; 0.5, as the rule that chooses what is
             handed over takes for the information.
         memory: of the average over batches, 0.9 as in SAR.
+
+    Raises:
+        InputError: the backbone has no batch normalisation: that of the bottleneck alone cannot adapt it.
     """
 
     roles = ("target",)
@@ -51,7 +54,12 @@ class TENT(Method):
     def __init__(self, classifier: Classifier, keep: float = 0.5, memory: float = 0.9) -> None:
         super().__init__(classifier)
         self.keep, self.memory = keep, memory
-        learns = {id(p) for m in classifier.modules() if isinstance(m, NORMS) for p in m.parameters()}
+        if not any(isinstance(module, BATCH_NORM) for module in classifier.backbone.modules()):
+            raise InputError(
+                "tent moves batch normalisation alone, and this backbone has none: choose shot, or a backbone that has "
+                "it, such as the default"
+            )
+        learns = {id(p) for m in classifier.modules() if isinstance(m, BATCH_NORM) for p in m.parameters()}
         for parameter in classifier.parameters():
             parameter.requires_grad_(parameter.requires_grad and id(parameter) in learns)
         self.register_buffer("start", torch.cat([p.detach().flatten() for p in self._moved()]))

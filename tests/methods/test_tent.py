@@ -145,6 +145,14 @@ def test_what_was_seen_at_the_start_is_not_looked_at_again():
     assert torch.equal(made.start_mean, before)
 
 
+@pytest.mark.parametrize("norm", [nn.Identity(), nn.GroupNorm(1, 3)])
+def test_a_backbone_without_batch_normalisation_is_refused(norm):
+    backbone = nn.Sequential(nn.Conv2d(1, 3, 1), norm, nn.Flatten())
+    backbone.num_features = 12  # type: ignore[assignment]
+    with pytest.raises(InputError, match="this backbone has none: choose shot"):
+        TENT(Classifier(backbone, 2, bottleneck=5))
+
+
 def test_no_source_is_asked_for_and_several_labels_are_refused():
     assert TENT.roles == ("target",) and TENT.own_statistics
     role = SimpleNamespace(cohort=SimpleNamespace(multilabel=True))
