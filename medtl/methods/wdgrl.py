@@ -83,7 +83,7 @@ def distance(critic: nn.Module, source: Tensor, target: Tensor) -> Tensor:
 def gradient_penalty(critic: nn.Module, source: Tensor, target: Tensor) -> Tensor:
     """(||grad f(h)|| - 1)^2, the mean over both sites' h and random points between pairs of them (equation 2)."""
     pairs = min(len(source), len(target))
-    share = torch.rand(pairs, 1).to(source)
+    share = torch.rand(pairs, 1, device=source.device).to(source.dtype)
     between = source[:pairs] + share * (target[:pairs] - source[:pairs])
     h = wide(torch.cat([between, source, target]).detach()).requires_grad_()
     (slope,) = torch.autograd.grad(critic(h).sum(), h, create_graph=True)
