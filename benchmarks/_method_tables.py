@@ -1,4 +1,4 @@
-"""The tables of `hospital_shift_methods.py`: a row a method, a column a pair; gains, and how sure they are."""
+"""The tables of `hospital_shift_methods.py`: a row a method, a column a pair; gains; what the rule chooses."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from _packed import Packed
-from _pairs import FULL, SHIFTS, Shift, decoded
+from _pairs import FULL, OTHERS_ON, SHIFTS, Shift, decoded
 from _rows import Rows, markdown
 
+from medtl.finetuning.heads import margin_scale
 from medtl.measures import auroc
 from medtl.training.choice import choose
 
@@ -20,6 +21,7 @@ SHORT = {
 DRAWS = 1000
 #: All target labels gain at least so much, or they are too few to be an upper bound (those of Poland, of CellaVision).
 LEAST_GAP = 0.02
+HEADER = ["pair", "chosen, each seed", "gain over source-only (95 %)", "gain of all labels", "closed"]
 
 
 def metric_of(shift: Shift) -> str:
@@ -38,41 +40,43 @@ def values(rows: Rows, method: str, shift: Shift) -> dict[int, float]:
     return {row["key"]["seed"]: row["result"][f"{metric_of(shift)}_test"] for row in found}
 
 
-def methods_of(rows: Rows) -> list[str]:
-    """In the order of their mean gain over source-only."""
-    names = {row["key"]["method"] for row in rows} - {"source-only", "all-labels"}
-    return [
-        "source-only",
-        *sorted(names, key=lambda name: -np.mean(list(gains(rows, name).values()) or [-1])),
-        "all-labels",
-    ]
-
-
-def gains(rows: Rows, method: str) -> dict[str, float]:
-    """Honest pair -> mean gain over source-only of the same seeds."""
-    found = {}
-    for shift in SHIFTS.values():
-        ours, base = values(rows, method, shift), values(rows, "source-only", shift)
-        both = [ours[seed] - base[seed] for seed in ours if seed in base]
-        if both and shift.honest:
-            found[shift.name] = float(np.mean(both))
-    return found
+def mean_gain(rows: Rows, method: str, shift: Shift, seeds: Sequence[int] | None = None) -> float:
+    """Mean gain over source-only of the same seeds; nan where there is none."""
+    ours, base = values(rows, method, shift), values(rows, "source-only", shift)
+    both = [ours[seed] - base[seed] for seed in ours if seed in base and (seeds is None or seed in seeds)]
+    return float(np.mean(both)) if both else float("nan")
 
 
 def tables(rows: Rows, packs: Path) -> None:
     """Print what docs/benchmarks.md shows."""
+    honest = [shift for shift in SHIFTS.values() if shift.honest]
+    worth = {method: float(np.mean([mean_gain(rows, method, shift) for shift in honest])) for method in FULL}
     lines = []
-    for method in methods_of(rows):
+    for method in ("source-only", *sorted(worth, key=lambda name: -worth[name]), "all-labels"):
         cells = [_cell(values(rows, method, shift)) for shift in SHIFTS.values()]
-        each = gains(rows, method)
-        mean = "" if method == "source-only" else f"{np.mean(list(each.values())):+.3f}" if each else ""
-        lines.append([method, *cells, mean])
+        lines.append([method, *cells, f"{worth[method]:+.3f}" if method in worth else ""])
     print(markdown(["method", *map(heading, SHIFTS.values()), "mean gain, honest pairs"], lines), "\n")
 
+    some = [SHIFTS[name] for name in OTHERS_ON]
+    each = {row["key"]["method"]: [] for row in rows if row["key"]["method"] not in ("source-only", "all-labels")}
+    each = {method: [mean_gain(rows, method, shift, seeds=[0]) for shift in some] for method in each}
+    order = sorted(each, key=lambda method: -np.mean(each[method]))
+    lines = [
+        [method, *(f"{value:+.3f}" for value in each[method]), f"{np.mean(each[method]):+.3f}"] for method in order
+    ]
+    print(markdown(["method", *map(heading, some), "mean"], lines), "\n")
+
+    for both in (False, True):
+        print("with_source_only" if both else "alone", "\n")
+        print(markdown(HEADER, _choices(rows, packs, both)), "\n")
+
+
+def _choices(rows: Rows, packs: Path, both: bool) -> list[list[str]]:
+    """What the rule chooses on each pair, how much that gains, and the mean over the honest pairs."""
     lines, drawn, closed = [], [], []
     for shift in SHIFTS.values():
         test = shift.cohorts(packs)["test"]
-        found = chosen(rows, shift, len(test.classes))
+        found = chosen(rows, shift, len(test.classes), both)
         if not found:
             continue
         draws = paired_draws(
@@ -90,18 +94,14 @@ def tables(rows: Rows, packs: Path) -> None:
     low, high = np.percentile(np.mean(drawn, axis=0), [2.5, 97.5])
     mean = f"{np.mean(drawn):+.3f} ({low:+.3f} to {high:+.3f})"
     lines.append(["mean, honest pairs", "", mean, "", f"{np.mean(closed):.0%} of {len(closed)}"])
-    header = [
-        "pair",
-        "chosen, each seed",
-        "gain over source-only (95 %: patients, seeds)",
-        "all labels' gain",
-        "closed",
-    ]
-    print(markdown(header, lines))
+    return lines
 
 
-def chosen(rows: Rows, shift: Shift, classes: int) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """For each seed: what `medtl adapt --select auto` hands over of the full methods, its logits, source-only's."""
+def chosen(rows: Rows, shift: Shift, classes: int, both: bool) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """For each seed: what `--select auto` hands over of the full methods, its logits at the test half, source-only's.
+
+    With `both`, its logits and source-only's averaged, as large as each other at the half that was adapted to.
+    """
     found = []
     for seed in sorted(values(rows, "source-only", shift)):
         kept = {
@@ -113,8 +113,14 @@ def chosen(rows: Rows, shift: Shift, classes: int) -> list[tuple[str, np.ndarray
         if len(tried) <= len(FULL):
             continue  # cut off: not all were trained
         name, _ = choose({name: result["signals"] for name, result in tried.items()})
-        logits = [decoded(tried[each]["logits"]["test"], classes) for each in (name, "source-only")]
-        found.append((name, *logits))
+        own, base = (decoded(tried[each]["logits"]["test"], classes) for each in (name, "source-only"))
+        if both:
+            sizes = [
+                margin_scale(decoded(tried[each]["logits"]["target"], classes), multilabel=False)
+                for each in (name, "source-only")
+            ]
+            own = own / sizes[0] + base / sizes[1]
+        found.append((name, own, base))
     return found
 
 

@@ -18,6 +18,8 @@ from medtl.scans import Manifest
 
 #: Methods that are measured with all seeds on every pair.
 FULL = ("dann", "cdan-e", "dan", "afn", "mcc", "mean-teacher", "fixmatch", "shot")
+#: Methods other than FULL are measured with the first seed on these pairs.
+OTHERS_ON = ("brazil-egypt", "egypt-brazil", "new-delhi-yakutia", "barcelona-jiangxi")
 #: Scans of a site at most, a fixed draw of whole patients, where there are thousands.
 MOST = {"guangzhou": 2000}
 RECIPE = {"ultrasound": "ultrasound", "tb": "radiograph", "cxr": "radiograph", "cells": "picture"}

@@ -33,7 +33,7 @@ from safetensors.torch import load_file, save_file
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from _packed import Packed
-from _pairs import FULL, SHIFTS, SITES, coded, site_of
+from _pairs import FULL, OTHERS_ON, SHIFTS, SITES, coded, site_of
 from _rows import RESULTS, Rows, machine
 
 from medtl import progress
@@ -50,8 +50,6 @@ from medtl.training.config import Config
 PACKS = RESULTS / "packs"
 NETWORKS = RESULTS / "hospital_shift_methods"
 ROWS = RESULTS / "hospital_shift_methods.jsonl"
-#: Methods other than FULL are measured with the first seed on these pairs.
-OTHERS_ON = ("brazil-egypt", "egypt-brazil", "new-delhi-yakutia", "barcelona-jiangxi")
 BASES = ("source-only", "all-labels")
 #: The mean of the full methods' networks.
 SOUP = "soup"

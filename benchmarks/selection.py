@@ -36,6 +36,8 @@ from medtl.training.choice import COLLAPSED, MAY_FORGET, SOURCE_ONLY, choose
 
 ROWS = RESULTS / "hospital_shift_methods.jsonl"
 ALL_LABELS = "all-labels"
+#: All target labels gain at least so much, or they are too few to be an upper bound.
+LEAST_GAP = 0.02
 #: At these hospitals the label hangs on other signs at each end: no method can be right, and the means leave them out.
 TRAP = {"guangzhou", "nih"}
 #: Where there are more than two classes, which are not equally frequent.
@@ -202,13 +204,12 @@ def judged(fields: list[Field], choice: Choice) -> dict[str, float]:
 
     Returns:
         gain over source-only with low and high at 95 %, regret to the oracle, share of choices worse than source-only,
-        share as good as the best there is (within 0.01), share of the gap to all labels that is closed.
+        share as good as the best there is (within 0.01); and how much of the gap to all labels is closed, the mean over
+        the pairs where these gain LEAST_GAP at least (those of a small hospital are no upper bound).
     """
     fields = [each for each in fields if each.honest]
     low, high = interval(fields, lambda each: each.gain(choice))
     gain = over_pairs(fields, lambda each: each.gain(choice))
-    whole = [each for each in fields if not np.isnan(each.best_possible)]
-    gap = over_pairs(whole, lambda each: each.best_possible - each.test[SOURCE_ONLY])
     return {
         "gain": gain,
         "low": low,
@@ -218,8 +219,19 @@ def judged(fields: list[Field], choice: Choice) -> dict[str, float]:
         "hit": over_pairs(
             fields, lambda each: float(each.test[choice(each.signals)] >= max(each.test.values()) - AS_GOOD)
         ),
-        "closed": over_pairs(whole, lambda each: each.gain(choice)) / gap if whole and gap > 0 else float("nan"),
+        "closed": closed(fields, choice),
     }
+
+
+def closed(fields: list[Field], choice: Choice) -> float:
+    """The mean over pairs of the share of source-only's gap to all labels; nan where all gaps are too small."""
+    shares = []
+    for pair in dict.fromkeys(each.pair for each in fields):
+        here = [each for each in fields if each.pair == pair and not np.isnan(each.best_possible)]
+        gap = np.mean([each.best_possible - each.test[SOURCE_ONLY] for each in here]) if here else 0.0
+        if gap >= LEAST_GAP:
+            shares.append(np.mean([each.gain(choice) for each in here]) / gap)
+    return float(np.mean(shares)) if shares else float("nan")
 
 
 def rank_correlation(fields: list[Field], score: str) -> float:
