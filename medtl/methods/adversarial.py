@@ -7,7 +7,6 @@ import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from medtl.errors import InputError
@@ -49,12 +48,6 @@ def source_first(guess: Tensor, sources: int) -> Tensor:
 def wide(x: Tensor) -> Tensor:
     """With 32 bits at least, in mixed precision too."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def entropy(logits: Tensor) -> Tensor:
-    """(N,) the entropy of the softmax of (N, K), in nats."""
-    log_p = F.log_softmax(logits, dim=1)
-    return -(log_p.exp() * log_p).sum(dim=1)
 
 
 def one_class_a_scan(label: Any, method: nn.Module) -> None:

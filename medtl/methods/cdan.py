@@ -7,9 +7,10 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from medtl.methods.adversarial import ReverseGradient, discriminator, entropy, one_class_a_scan
+from medtl.methods.adversarial import ReverseGradient, discriminator, one_class_a_scan
 from medtl.methods.base import Batch, Output
 from medtl.methods.dann import DANN
+from medtl.methods.losses import entropy
 from medtl.models import Classifier
 
 #: The longest product of embedding and softmax that is taken in full (equation 6).

@@ -14,12 +14,12 @@ from medtl.methods.adversarial import (
     Fixed,
     ReverseGradient,
     discriminator,
-    entropy,
     one_class_a_scan,
     ramp,
     source_first,
 )
 from medtl.methods.base import Batch, Method
+from medtl.methods.losses import entropy
 from medtl.models import Classifier, look
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -15,7 +15,7 @@ FACTORS = (0.25, 0.5, 1.0, 2.0, 4.0)
 ESTIMATES = ("biased", "unbiased")
 
 
-def gaussian(points: Tensor, factors: Sequence[float] = FACTORS, bandwidth: float | None = None) -> Tensor:
+def gaussian(points: Tensor, factors: tuple[float, ...] = FACTORS, bandwidth: float | None = None) -> Tensor:
     """The sum of Gaussian kernels of several bandwidths, sum_u exp(-||x - y||^2 / (factor_u * bandwidth)).
 
     Args:
@@ -27,13 +27,20 @@ def gaussian(points: Tensor, factors: Sequence[float] = FACTORS, bandwidth: floa
         (M, M), between 0 and U.
     """
     squared = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist").square()
+    scale: Tensor | float
     if bandwidth is None:
         scale = squared.detach().sum() / (len(points) * (len(points) - 1))
         scale = scale.clamp(min=torch.finfo(scale.dtype).tiny)  # of scans that are all the same
     else:
-        scale = squared.new_tensor(bandwidth)
-    widths = squared.new_tensor(factors) * scale
+        scale = bandwidth
+    widths = _on_device(factors, squared.dtype, squared.device) * scale
     return torch.exp(-squared / widths[:, None, None]).sum(0)
+
+
+@cache
+def _on_device(numbers: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Once for each device: a GPU is waited for when numbers are copied to it."""
+    return torch.tensor(numbers, dtype=dtype, device=device)
 
 
 def mmd(kernel: Tensor, n_source: int, estimate: str = "unbiased") -> Tensor:

@@ -1,4 +1,4 @@
-"""The losses that several methods share."""
+"""The losses that several methods share, and the entropy."""
 
 from __future__ import annotations
 
@@ -19,3 +19,9 @@ def task_loss(logits: Tensor, label: Tensor | None) -> Tensor:
         return F.cross_entropy(logits, label)
     known = ~label.isnan()
     return F.binary_cross_entropy_with_logits(logits[known], label[known])
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """(N,) the entropy of the softmax of each row of (N, K), in nats."""
+    log_p = F.log_softmax(logits, dim=1)
+    return -(log_p.exp() * log_p).sum(dim=1)

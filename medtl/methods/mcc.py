@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from medtl.methods.base import Batch, Method
-from medtl.methods.losses import task_loss
-from medtl.methods.unlabelled import entropy, one_label_a_scan
+from medtl.methods.losses import entropy, task_loss
+from medtl.methods.unlabelled import one_label_a_scan
 from medtl.models import Classifier
 
 

@@ -99,7 +99,7 @@ class MultiTask(Method):
             losses["reconstruction"] = self.weight * F.mse_loss(drawn, thumbnails(target))
         for number, (name, head) in enumerate(zip(self.values, self.column_heads, strict=True)):
             answer = self.answers[source.row, number]
-            losses[name] = self.weight * known_cross_entropy(head(output.embedding), answer)
+            losses[f"column_{name}"] = self.weight * known_cross_entropy(head(output.embedding), answer)
         return losses
 
 

@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from medtl.methods.base import Batch, Method
-from medtl.methods.unlabelled import entropy, look_at_home, one_label_a_scan
+from medtl.methods.losses import entropy
+from medtl.methods.unlabelled import look_at_home, one_label_a_scan
 from medtl.models import Classifier
 
 

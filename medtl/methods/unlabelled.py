@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch.nn.functional as F
-from torch import Tensor
-
 from medtl.errors import InputError
 from medtl.models import Classifier, Output, look
 from medtl.models.batch_statistics import for_site
@@ -32,9 +29,3 @@ def one_label_a_scan(name: str, data: Mapping[str, Any]) -> None:
             f"{name} knows one label a scan only, and some scans have several: use mean-teacher or dann, or adapt for "
             "each label by itself"
         )
-
-
-def entropy(logits: Tensor) -> Tensor:
-    """(N,) the entropy of each prediction, in nats: logits (N, K)."""
-    log_p = F.log_softmax(logits, dim=1)
-    return -(log_p.exp() * log_p).sum(dim=1)

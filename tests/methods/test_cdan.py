@@ -14,8 +14,8 @@ from skada.deep._adversarial import CDANLoss, CDANModule, _RandomLayer
 from torch import nn
 
 from medtl.methods import METHODS
-from medtl.methods.adversarial import entropy
 from medtl.methods.cdan import CDAN, certainty, multilinear_map, randomized_map
+from medtl.methods.losses import entropy
 
 _spec = importlib.util.spec_from_file_location("linear", Path(__file__).parent / "linear.py")
 linear = importlib.util.module_from_spec(_spec)

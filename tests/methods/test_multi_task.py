@@ -76,10 +76,10 @@ def test_columns_are_read_from_the_manifest():
     assert MultiTask.known({"source": cohort}) == {"values": {"scanner": ["A", "B"], "birads": ["1", "2", "4"]}}
     assert MultiTask.known({"source": SimpleNamespace()}) == {}
     losses = method.losses({"source": batch((1, 1, 2, 1), [0, 1, 1, 0]), "target": batch((1, 1), None)}, 0.5)
-    assert losses.keys() == {"task", "birads", "scanner"}
+    assert losses.keys() == {"task", "column_birads", "column_scanner"}
     output = method.forward(batch((1, 1, 2, 1), [0, 1, 1, 0]))
     p = method.column_heads[1](output.embedding).softmax(1)
-    assert losses["scanner"].item() == pytest.approx(-p[[0, 2, 3], [1, 0, 1]].log().mean().item(), rel=1e-5)
+    assert losses["column_scanner"].item() == pytest.approx(-p[[0, 2, 3], [1, 0, 1]].log().mean().item(), rel=1e-5)
 
 
 @pytest.mark.parametrize(

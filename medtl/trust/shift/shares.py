@@ -76,9 +76,7 @@ def class_shares(
     sides = [_rows_of(np.asarray(patient)) for patient in (source_patient, target_patient)]
     drawn = []
     for _ in range(draws):
-        ours, theirs = (
-            np.concatenate([rows[i] for i in generator.integers(0, len(rows), len(rows))]) for rows in sides
-        )
+        ours, theirs = (_drawn(rows, generator) for rows in sides)
         drawn.append(_estimated(source.logits[ours], label[ours], here[theirs], task))
     low, high = np.percentile(drawn, [2.5, 97.5], axis=0) if draws else np.full((2, *found.shape), np.nan)
     home, said = _told(label, here, task)
