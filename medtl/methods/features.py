@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import eigh
 from scipy.special import log_expit, log_softmax
 
 from medtl.errors import InputError
@@ -180,39 +181,43 @@ def alike(label: np.ndarray, site: np.ndarray) -> np.ndarray:
 # --- spaces to begin with ---------------------------------------------------------------------------------------------
 
 
-def standard(features: np.ndarray) -> Affine:
-    """To a mean of 0 and a standard deviation of 1; a feature that is the same in all scans is left at 0."""
-    spread = features.std(axis=0)
+def standard(mean: np.ndarray, spread: np.ndarray) -> Affine:
+    """To a mean of 0 and a standard deviation of 1; a feature that is the same in all scans goes to 0."""
     scale = np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-6), 0.0)
-    return Affine(np.diag(scale), -features.mean(axis=0) * scale)
+    return Affine(np.diag(scale), -mean * scale)
 
 
 def together(source: Labelled, target: np.ndarray) -> Space:
     """Both sites standardised by the mean and spread of all scans, each side counting half: they stay as far apart."""
     mean = (source.features.mean(axis=0) + target.mean(axis=0)) / 2
     square = ((source.features - mean) ** 2).mean(axis=0) + ((target - mean) ** 2).mean(axis=0)
-    spread = np.sqrt(square / 2)
-    scale = np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-6), 0.0)
-    both = Affine(np.diag(scale), -mean * scale)
-    return Space(both(source.features), both(target), both, both)
+    both = standard(mean, np.sqrt(square / 2))
+    scale = np.diag(both.matrix)
+    return Space((source.features - mean) * scale, (target - mean) * scale, both, both)
 
 
 def by_site(source: Labelled, target: np.ndarray) -> Space:
     """Each site standardised by its own mean and spread; a new scan of any source by those of all sources."""
-    whole, here = standard(source.features), standard(target)
     own = np.empty_like(source.features)
     for site in np.unique(source.site):
-        mine = source.site == site
-        own[mine] = standard(source.features[mine])(source.features[mine])
-    return Space(own, here(target), whole, here)
+        own[source.site == site] = _standardised(source.features[source.site == site])[0]
+    here, at_target = _standardised(target)
+    return Space(own, here, _standardised(source.features)[1], at_target)
+
+
+def _standardised(features: np.ndarray) -> tuple[np.ndarray, Affine]:
+    mean = features.mean(axis=0)
+    found = standard(mean, features.std(axis=0))
+    return (features - mean) * np.diag(found.matrix), found
 
 
 def reduced(space: Space, most: int = AXES) -> Space:
     """The first principal axes of both sites together."""
     both = np.concatenate([space.source, space.target])
     centre = both.mean(axis=0)
-    _, size, axes = np.linalg.svd(both - centre, full_matrices=False)
-    axes = axes[: max(1, min(most, int((size > 1e-6 * size[0]).sum())))].T
+    x, f = both - centre, both.shape[1]
+    variance, axes = eigh(x.T @ x, subset_by_index=[max(0, f - most), f - 1])
+    axes = axes[:, variance > 1e-10 * max(variance[-1], 1e-12)][:, ::-1]
     turned = Affine(axes, -centre @ axes)
     return space.then(turned, turned)
 

@@ -167,12 +167,6 @@ def within_classes(weights: np.ndarray, label: np.ndarray) -> np.ndarray:
     return told
 
 
-def effective_sample_size(weights: np.ndarray) -> float:
-    """How many scans that all count alike are worth as much: (sum w)^2 / sum w^2 (Kish 1965)."""
-    weights = np.asarray(weights, float)
-    return float(weights.sum() ** 2 / np.maximum((weights**2).sum(), np.finfo(float).tiny))
-
-
 def _settled(weights: np.ndarray) -> np.ndarray:
     """1 on average, and none above `LARGEST`; where nothing is like the target, all alike."""
     weights = np.maximum(np.nan_to_num(weights), 0.0)

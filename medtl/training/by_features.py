@@ -74,12 +74,5 @@ def fit_by_features(
     return ByFeatures(models["target"], models["source"], fitted.source_weights)
 
 
-def adapt_by_features(
-    warm: Classifier, source: Cohort, target: Cohort, name: str, options: Mapping[str, Any]
-) -> tuple[Classifier, Classifier]:
-    """As `fit_by_features`: the classifier as it is to work at the target, and the same as it judges source scans."""
-    return fit_by_features(warm, source, target, name, options)[:2]
-
-
 def _replace_head(classifier: Classifier, linear: Linear) -> None:
     put_into(classifier, Head(0.0, linear.weight, linear.bias))

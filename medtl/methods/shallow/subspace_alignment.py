@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.linalg import eigh
 
 from medtl.methods.features import Affine, FeatureMethod, Labelled, Space, by_site, reduced
 
@@ -14,22 +15,25 @@ class SubspaceAlignment(FeatureMethod):
     x_S P_S (P_S^T P_T) and the target's x_T P_T, each site standardised first.
 
     Args:
-        dimensions: d. The paper's bound on stable subspaces gives some tens for hundreds of scans.
+        dimensions: d. The paper's bound on stable subspaces gives some tens for hundreds of scans; 80 did better than
+            10 to 40 on pairs that are not reported (docs/benchmarks.md).
     """
 
-    def __init__(self, dimensions: int = 40) -> None:
+    def __init__(self, dimensions: int = 80) -> None:
         self.dimensions = dimensions
 
     def align(self, source: Labelled, target: np.ndarray) -> Space:
         """The source in the target's axes."""
-        from skada import SubspaceAlignmentAdapter
-
         space = reduced(by_site(source, target))
-        both = np.concatenate([space.source, space.target])
-        domain = np.r_[np.ones(len(space.source), int), np.full(len(space.target), -2)]
-        most = min(self.dimensions, len(space.source) - 1, len(space.target) - 1, both.shape[1])
-        found = SubspaceAlignmentAdapter(n_components=most, random_state=0).fit(both, sample_domain=domain)
-        turned, here = found.pca_source_.components_.T @ found.M_, found.pca_target_.components_.T
-        return space.then(
-            Affine(turned, -found.pca_source_.mean_ @ turned), Affine(here, -found.pca_target_.mean_ @ here)
-        )
+        most = min(self.dimensions, len(space.source) - 1, len(space.target) - 1, space.source.shape[1])
+        ours, theirs = axes_of(space.source, most), axes_of(space.target, most)
+        turned = ours @ (ours.T @ theirs)
+        centre, there = space.source.mean(axis=0), space.target.mean(axis=0)
+        return space.then(Affine(turned, -centre @ turned), Affine(theirs, -there @ theirs))
+
+
+def axes_of(coordinates: np.ndarray, most: int) -> np.ndarray:
+    """The first principal axes (D, most) of coordinates (N, D), exact: approximate ones moved the AUROC by 0.06."""
+    d = coordinates.shape[1]
+    _, axes = eigh(np.cov(coordinates.T).reshape(d, d), subset_by_index=[d - most, d - 1])
+    return axes[:, ::-1]
