@@ -318,6 +318,22 @@ class Projection:
 
 
 @dataclass(frozen=True)
+class SourceWeights:
+    """How much each source scan counted when the model was adapted.
+
+    Attributes:
+        weight: (N,), 1 on average.
+        effective: how many scans that all count alike are worth as much (Kish 1965).
+        most, least: (scan_id, weight) of the five that count most, and of those that count least, the extreme first.
+    """
+
+    weight: np.ndarray
+    effective: float
+    most: tuple[tuple[str, float], ...]
+    least: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
 class ReportData:
     """All that `render` needs.
 
@@ -341,6 +357,7 @@ class ReportData:
         compares_runs: whether it is of `medtl compare`: no model is then "handed over", the verdict is about the first,
             and the others are compared with it.
         adapting: what adapting did; None where nothing was adapted.
+        source_weights: which source scans counted; None where all did alike.
     """
 
     title: str
@@ -368,6 +385,7 @@ class ReportData:
     training: Training | None = None
     compares_runs: bool = False
     adapting: Adapting | None = None
+    source_weights: SourceWeights | None = None
 
     @property
     def counted(self) -> str:

@@ -11,7 +11,7 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from medtl.reports import alignment, decisions, examples, figures, tables
+from medtl.reports import alignment, decisions, examples, figures, tables, weights
 from medtl.reports.candidates import WORDS, candidates_of
 from medtl.reports.contents import ModelResult, ReportData
 from medtl.reports.drawing import picture_uri, svg
@@ -66,6 +66,9 @@ def render(data: ReportData) -> str:
         calibration_names=CALIBRATION_NAMES,
         documents=papers(data),
         figures=_figures(data),
+        weight_rows=[]
+        if data.source_weights is None
+        else list(zip(data.source_weights.most, data.source_weights.least, strict=True)),
         examples=[_example(e) for e in data.examples],
         signals=_signals(data.decision.get("signals", {})),
         config=_as_text(data.config),
@@ -141,6 +144,9 @@ def _figures(data: ReportData) -> dict[str, Any]:
         if data.handed_over.doubt is None
         else Markup(svg(decisions.referral(data), "referral", "Errors left by share of scans kept")),
     }
+    if data.source_weights is not None:
+        text = "How many source scans count how much"
+        drawn["weights"] = Markup(svg(weights.histogram(data.source_weights), "weights", text))
     if data.projection is not None:
         for when in ("before", "after"):
             text = f"Features of both sites {when} adaptation"

@@ -87,6 +87,7 @@ def evaluate_models(
     from medtl.reports.contents import ReportData
     from medtl.reports.groups import check_columns, subgroup_table
     from medtl.reports.thresholds import prevalences
+    from medtl.reports.weights import source_weights_of
     from medtl.runs.layout import may_replace
     from medtl.runs.rows import outside_sentence
     from medtl.verbs._cohorts import manifest_of
@@ -141,6 +142,7 @@ def evaluate_models(
         comparison=compare_pairs([(other, main) for other in results if other is not main], scans),
         saliency_scores=looked,
         training=_training(main_run),
+        source_weights=source_weights_of(main_run.path),
         adapting=adapting_of(_adapting(main_run), main_run.config.get("prior", "source"), results, scans),
     )
     metrics = _metrics(data, main, found)
@@ -307,6 +309,7 @@ def _examples(run: Run, which: str, result: ModelResult, scans: Labelled, cohort
 
 def _metrics(data: ReportData, main: ModelResult, found: Any) -> dict[str, Any]:
     from medtl.reports.comparison import contract
+    from medtl.reports.weights import as_numbers
     from medtl.runs.layout import plain
 
     return plain(
@@ -328,6 +331,7 @@ def _metrics(data: ReportData, main: ModelResult, found: Any) -> dict[str, Any]:
             },
             "comparison": [vars(pair) for pair in data.comparison],
             "adapting": None if data.adapting is None else data.adapting.to_dict(),
+            "source_weights": None if data.source_weights is None else as_numbers(data.source_weights),
             "saliency": [vars(score) for score in data.saliency_scores],
             "notes": list(data.notes),
         }
