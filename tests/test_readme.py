@@ -14,6 +14,7 @@ import typer
 
 import medtl
 from medtl.cli import _app, _one_value_a_flag
+from medtl.training.config import ADAPTING
 from medtl.verbs import VERBS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,6 +98,12 @@ def test_what_the_demo_prints_is_shown():
     assert shown is not None and "AUROC" in shown[1], "paste what `make demo` printed between the two marks"
 
 
+def test_the_methods_named_are_there():
+    table = README.partition("## Methods")[2].partition("\n## ")[0]
+    named = {name for row in re.findall(r"^\|(.*)\|$", table, re.MULTILINE) for name in re.findall(r"`([a-z-]+)`", row)}
+    assert len(named) > 30 and named <= set(ADAPTING)
+
+
 def test_version_is_one():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     citation = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.MULTILINE)
@@ -128,6 +135,7 @@ def test_the_parts_that_architecture_names_are_there():
 
 
 def test_the_benchmarks_that_the_pages_name_are_there():
-    named = {name for page in PAGES for name in re.findall(r"benchmarks/\w+\.py", page.read_text(encoding="utf-8"))}
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    named = {name for text in texts for name in re.findall(r"(?<![\w/])benchmarks/\w+\.py", text)}
     missing = [name for name in named if not (ROOT / name).exists()]
     assert named and not missing

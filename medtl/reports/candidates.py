@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from medtl.measures.validation import SCORES
+from medtl.reports.documents import listed
 from medtl.training.choice import AUTO, SOURCE_ONLY, fault_of
 
 #: score -> what it rewards, in plain words.
@@ -112,7 +113,7 @@ def _disagreement(ranks: Mapping[str, Mapping[str, int]]) -> str:
     if len(order) == 1:
         return f"All {total} scores like {order[0]} best." if len(best[order[0]]) == total else f"{first}."
     others = [
-        f"{_listed(best[model])} {'like' if len(best[model]) > 1 else 'likes'} {model} best" for model in order[1:]
+        f"{listed(best[model])} {'like' if len(best[model]) > 1 else 'likes'} {model} best" for model in order[1:]
     ]
     return f"They disagree: {first}; {'; '.join(others)}."
 
@@ -127,7 +128,3 @@ def _ranks(values: Mapping[str, float]) -> dict[str, int]:
 
 def _number(value: Any) -> float:
     return float("nan") if value is None else float(value)
-
-
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else ", ".join(words[:-1]) + " and " + words[-1]

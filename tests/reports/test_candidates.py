@@ -13,6 +13,7 @@ from medtl.measures.validation import SCORES
 from medtl.reports.candidates import WORDS, candidates_of
 from medtl.reports.render import render
 from medtl.runs.layout import plain
+from medtl.training.choice import AUTO
 
 _spec = importlib.util.spec_from_file_location("report", Path(__file__).parent / "report.py")
 made = importlib.util.module_from_spec(_spec)
@@ -24,7 +25,7 @@ DECISION = {
     "kept": "mcc",
     "why": "of the 2 that may be handed over it has the highest score (information)",
     "sentence": "Handed over: adapted by mcc.",
-    "select": "auto",
+    "select": "information",
     "rule": "An adapted model that lost much is not handed over.",
     "candidates": {
         "source-only": {**ALIKE, "source": 0.9},
@@ -52,7 +53,7 @@ def test_ranks_and_order() -> None:
     assert by_name["dann"].ranks["snd"] == 0
     assert [row.name for row in found.rows if row.kept] == ["mcc"]
     assert [row.name for row in found.rows if row.fault] == ["tca <b>"]
-    assert found.by == "information"
+    assert found.by == "information" and candidates_of({**DECISION, "select": "auto"}).by == AUTO
 
 
 def test_where_scores_disagree_the_sentence_says_so() -> None:
