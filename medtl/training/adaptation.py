@@ -23,7 +23,7 @@ from medtl.methods import METHODS, Method
 from medtl.methods.shallow import FEATURE_METHODS
 from medtl.models import Classifier, create_backbone
 from medtl.models.averaging import averaged
-from medtl.models.beside import is_plain, with_start
+from medtl.models.beside import WithStart, is_plain, with_start
 from medtl.runs.predict import outputs
 from medtl.training.batch_statistics import for_site
 from medtl.training.by_features import fit_by_features
@@ -293,7 +293,7 @@ def adapt_cohorts(
         {name: each.at_source for name, each in tried.items()},
         witness, held_out, target, config.harmonise, config.select,
     )  # fmt: skip
-    if config.with_source_only and decision.handed_over == "adapted":
+    if decision.handed_over == "adapted" and isinstance(tried[decision.kept].at_target.backbone, WithStart):
         said = "Its answers are averaged with source-only's."
         decision = replace(decision, sentence=f"{decision.sentence} {said}")
     for model in everyone:

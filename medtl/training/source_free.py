@@ -54,6 +54,8 @@ def check_source_free(config: Config) -> None:
         raise InputError(f"select: {config.select} looks at source scans: choose auto, {', '.join(SCORES_HERE)}")
     if mixed := set(config.harmonise) & set(MIXES):
         raise InputError(f"harmonise: {' and '.join(sorted(mixed))} mix the batches of both sites: leave them out")
+    if config.with_source_only:
+        raise InputError("with_source_only needs a source-only model and its scans beside: leave it out")
     if config.prior != "source":
         raise InputError(f"prior: {config.prior} takes held-out source scans: leave it out")
 
@@ -107,11 +109,11 @@ def decide_without_source(
        from hold has collapsed, and is out.
     2. One that ranks the target's scans otherwise than the one to start from does, given the target's batch statistics
        (agreement below 0.5), has learnt another task, and is out.
-    3. Of those left the one with the highest score, by default the information; where none is left, the one to start
-       from.
+    3. Of those left the one with the highest score, by default `medtl.training.choice.AUTO`; where none is left, the
+       one to start from.
 
-    That is little: source-free methods make predictions sure, and the scores ask whether they are. Nothing here sees
-    what was forgotten, so `warn` is always set.
+    That is little: source-free methods make predictions sure and drive them apart, which is what the scores look for.
+    Nothing here sees what was forgotten, so `warn` is always set.
 
     Args:
         models: name -> the model as it is to work at the target; "source-only" is the one to start from.
@@ -144,7 +146,13 @@ def decide_without_source(
         "is lost cannot be told, and its calibration and threshold are those of the Run that it began from: label "
         f"{scans_to_label()} scans of each class here, then run `medtl calibrate` and `medtl evaluate`."
     )
-    return Decision(handed_over, why, sentence, True, signals, best, select, candidates)
+    rule = (
+        "An adapted model whose predictions at the new site say less than half as much as those of the one to start "
+        f"from is not handed over, nor one that ranks the scans there otherwise (agreement below {MAY_CHANGE}); of "
+        f"those that are left the one with the highest score ({score}) is, and where none is left, the one to start "
+        "from."
+    )
+    return Decision(handed_over, why, sentence, True, signals, best, select, candidates, rule)
 
 
 def _adapt(

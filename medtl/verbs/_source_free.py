@@ -103,6 +103,7 @@ def _write(folder: Path, adapted: Adapted, target: Cohort, config: Config, start
                 "kept": decision.kept,
                 "select": decision.select,
                 "candidates": decision.candidates,
+                "rule": decision.rule,
             },
             "sites": {
                 "source": (start.facts.get("sites") or {}).get("source", []),

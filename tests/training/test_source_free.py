@@ -13,6 +13,7 @@ from torch import nn
 from medtl.errors import InputError
 from medtl.measures import information
 from medtl.models import Classifier
+from medtl.training.choice import AUTO
 from medtl.training.config import Config
 from medtl.training.source_free import SOURCE_FREE, check_source_free, decide_without_source
 
@@ -74,10 +75,11 @@ def test_of_several_the_one_that_may_be_handed_over_with_the_highest_score():
         "tent": linear([[4.0, 0.0], [0.0, 0.0]]),
         "shot 2": linear([[0.0, 9.0], [0.0, 0.0]]),  # surest of all, of something else
     }
-    found = decide_without_source(models, began, Rows())
+    found = decide_without_source(models, began, Rows(), "information")
     assert (found.kept, found.handed_over) == ("tent", "adapted")
     assert "Handed over: adapted by tent, since" in found.sentence
-    assert decide_without_source({**models, "tent": began}, began, Rows()).kept == "shot"
+    assert decide_without_source({**models, "tent": began}, began, Rows(), "information").kept == "shot"
+    assert f"highest score ({AUTO})" in decide_without_source(models, began, Rows()).rule
 
 
 def told(**others: Any) -> Config:
@@ -87,5 +89,7 @@ def told(**others: Any) -> Config:
 def test_methods_without_a_source():
     assert set(SOURCE_FREE) >= {"shot", "tent"} and "source-only" not in SOURCE_FREE and "dann" not in SOURCE_FREE
     check_source_free(told(methods=["shot", "tent"], select="snd"))
+    with pytest.raises(InputError, match="with_source_only needs"):
+        check_source_free(told(method="shot", with_source_only=True))
     with pytest.raises(InputError, match="dann needs the source's scans"):
         check_source_free(told())
