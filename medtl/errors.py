@@ -17,5 +17,6 @@ class ScanError(InputError):
 
 def nearest(word: object, known: Iterable[str], otherwise: str) -> str:
     """Advice for a word that is not known: "did you mean …?", or `otherwise` where nothing known is like it."""
-    near = get_close_matches(str(word), list(known), n=1)
-    return f"did you mean {near[0]!r}?" if near else otherwise
+    spelt = {each.lower(): each for each in known}
+    near = get_close_matches(str(word).lower(), spelt, n=1)
+    return f"did you mean {spelt[near[0]]!r}?" if near else otherwise

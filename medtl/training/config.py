@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from medtl.data.augmentation import Augmentation
 from medtl.data.units import Unit
@@ -182,18 +191,22 @@ class Config(_Strict):
     def _options_of_the_method(self) -> Config:
         if self.methods and self.candidates:
             raise ValueError("candidates are options of one method: name it with `method`, and leave out `methods`")
+        told: list[tuple[str, Any]] = [(self.method, each) for each in (self.options, *self.candidates)]
         if self.methods:
-            for name in self.options:
+            told = list(self.options.items())
+        for name, options in told:
+            if not isinstance(options, dict):
+                example = f"{{{self.methods[0]}: {{weight: 0.3}}}}"
+                raise ValueError(f"options of several methods stand by name, such as {example}")
+            if self.methods:
                 _known(name, dict.fromkeys(self.methods), "method among `methods`", "medtl methods")
-        for name, options in self.trials():
-            if not isinstance(options, Mapping):
-                raise ValueError(f"options of several methods stand by name, such as {{{name}: {{weight: 0.3}}}}")
-            _check_options(name, ADAPTING[name], options)
+            _settle_options(name, ADAPTING[name], options)
+        for name, _ in self.trials():
             if name in FEATURE_METHODS and set(self.harmonise) & set(MIXES):
                 raise ValueError(
                     f"{name} trains on no batches, on which {' and '.join(MIXES)} act: leave them out of harmonise"
                 )
-        _check_options(self.strategy, STRATEGIES[self.strategy], self.strategy_options)
+        _settle_options(self.strategy, STRATEGIES[self.strategy], self.strategy_options)
         return self
 
     def trials(self) -> list[tuple[str, dict[str, Any]]]:
@@ -263,12 +276,20 @@ def _names(told: Any) -> Any:
     return tuple(name.strip() for each in told for name in each.split(",") if name.strip())
 
 
-def _check_options(name: str, chosen: type, *told: Mapping[str, Any]) -> None:
-    """Whether a method or strategy takes the options that are told."""
-    allowed = [option for option in inspect.signature(chosen).parameters if option != "classifier"]
-    for option in [option for options in told for option in options]:
+def _settle_options(name: str, chosen: type, told: dict[str, Any]) -> None:
+    """See that a method or strategy takes the options, and turn their values into what it takes.
+
+    YAML reads 1e-3, which has no point, as a word.
+    """
+    allowed = dict(inspect.signature(chosen, eval_str=True).parameters)
+    allowed.pop("classifier", None)
+    for option, value in told.items():
         if option not in allowed:
             raise ValueError(f"{name} has no option {option!r}{_nearest(option, allowed)}")
+        try:
+            told[option] = TypeAdapter(allowed[option].annotation).validate_python(value)
+        except ValidationError as error:
+            raise ValueError(f"option {option} of {name} is {value!r}: {error.errors()[0]['msg']}") from error
 
 
 def _known(name: str, registry: Mapping[str, Any], noun: str, verb: str) -> str:

@@ -65,6 +65,14 @@ def test_an_empty_file_and_none_are_the_defaults(tmp_path: Path) -> None:
     assert load_config(written(tmp_path, "# nothing\n")) == load_config() == Config()
 
 
+def test_an_option_is_a_number_even_where_yaml_reads_a_word(tmp_path: Path) -> None:
+    """1e-3 has no point, so YAML reads a word."""
+    assert load_config(written(tmp_path, "options: {weight: 1e-3}\n")).options == {"weight": 1e-3}
+    several = "methods: [dann, bsp]\noptions: {bsp: {penalty: 1e-4}}\n"
+    assert load_config(written(tmp_path, several)).options == {"bsp": {"penalty": 1e-4}}
+    assert load_config(written(tmp_path, "candidates: [{weight: 1e-3}]\n")).candidates == [{"weight": 1e-3}]
+
+
 def test_another_methods_options_go_with_it(tmp_path: Path) -> None:
     file = written(tmp_path, "method: dann\noptions: {weight: 0.5}\ncandidates: [{weight: 1}]\n")
     assert load_config(file).options == {"weight": 0.5}
@@ -157,8 +165,12 @@ def test_every_harmonisation_can_be_configured() -> None:
         ("methods: [dann, 3]", "methods.1: "),
         ("methods: [dann]\noptions: {dann: {wieght: 1}}", "dann has no option 'wieght': did you mean 'weight'?"),
         ("methods: [dann]\noptions: {dnn: {}}", "there is no method among `methods` 'dnn': did you mean 'dann'?"),
-        ("methods: [dann]\noptions: {weight: 1}", "there is no method among `methods` 'weight'"),
+        ("methods: [dann]\noptions: {weight: 1}", "options of several methods stand by name, such as {dann: "),
         ("methods: [dann]\noptions: {dann: 1}", "options of several methods stand by name, such as {dann: "),
+        ("method: CDAN-E", "there is no method 'CDAN-E': did you mean 'cdan-e'?"),
+        ("options: {weight: much}", "option weight of dann is 'much': Input should be a valid number"),
+        ("candidates: [{weight: much}]", "option weight of dann is 'much': Input should be a valid number"),
+        ("method: graph\noptions: {k: 2.5}", "option k of graph is 2.5: Input should be a valid integer"),
         ("methods: [dann]\ncandidates: [{weight: 1}]", "candidates are options of one method"),
         ("select: sdn", "there is no score 'sdn': did you mean 'snd'?; see `medtl adapt --help`"),
         ("method: tca\nharmonise: fda", "tca trains on no batches, on which fda and mixstyle act"),
