@@ -44,17 +44,17 @@ def negative_transfer(signals: Mapping[str, Any]) -> list[str]:
 
     found = []
     if (pair := both("source_auroc", "adapted_source_auroc")) and pair[0] - pair[1] > FORGOT:
-        found.append(f"On held-out source scans its AUROC fell from {pair[0]:.2f} to {pair[1]:.2f}.")
+        found.append(f"On held-out source scans the adapted model's AUROC fell from {pair[0]:.2f} to {pair[1]:.2f}.")
     if (pair := both("information", "adapted_information")) and pair[1] < SAYS_LESS * pair[0]:
         found.append(
-            f"Its predictions at the new site say less of the class than those of source-only: {pair[1]:.2f} nats "
-            f"instead of {pair[0]:.2f}."
+            f"The adapted model's predictions at the new site say less of the class than those of source-only: "
+            f"{pair[1]:.2f} nats instead of {pair[0]:.2f}."
         )
     pair = both("agreement_target", "adapted_agreement")
     if pair and pair[0] > 0 and pair[1] < UNLIKE * pair[0]:
         found.append(
-            f"It ranks the new site's scans unlike source-only: they agree to {pair[1]:.2f}, where two models trained "
-            f"alike agree to {pair[0]:.2f}."
+            f"The adapted model ranks the new site's scans unlike source-only: they agree to {pair[1]:.2f}, where two "
+            f"models trained alike agree to {pair[0]:.2f}."
         )
     if (pair := both("proxy_a_before", "proxy_a_after")) and pair[1] - pair[0] > _beyond_chance(*pair, said):
         found.append(
@@ -67,8 +67,8 @@ def negative_transfer(signals: Mapping[str, Any]) -> list[str]:
     for name, (source, before, after) in said.get("shares", {}).items():
         if after < VANISHED * source and after < 0.5 * before:
             found.append(
-                f"It hardly says {name} any more: of {after:.0%} of the new site's scans, where source-only says so of "
-                f"{before:.0%} and the source has {source:.0%}."
+                f"The adapted model hardly says {name} any more: of {after:.0%} of the new site's scans, where source-only "
+                f"says so of {before:.0%} and the source has {source:.0%}."
             )
     return found
 

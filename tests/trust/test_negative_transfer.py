@@ -41,6 +41,7 @@ def test_nothing_is_said_where_nothing_got_worse():
 def test_each_has_its_sentence(worse, words):
     (said,) = negative_transfer({**FINE, **worse})
     assert words in said and said.endswith(".")
+    assert not said.startswith("It"), "each stands alone on the terminal, so it names the model"
 
 
 @pytest.mark.parametrize(
