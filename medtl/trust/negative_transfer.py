@@ -67,8 +67,8 @@ def negative_transfer(signals: Mapping[str, Any]) -> list[str]:
     for name, (source, before, after) in said.get("shares", {}).items():
         if after < VANISHED * source and after < 0.5 * before:
             found.append(
-                f"The adapted model hardly says {name} any more: of {after:.0%} of the new site's scans, where source-only "
-                f"says so of {before:.0%} and the source has {source:.0%}."
+                f"The adapted model hardly says {name} any more: of {after:.0%} of the new site's scans, where "
+                f"source-only says so of {before:.0%} and the source has {source:.0%}."
             )
     return found
 
