@@ -17,10 +17,10 @@ from hospital_shift import CONFIG, DATA, PAIRS, Pair
 from medtl.data import Cohort
 from medtl.intensity import RECIPES
 from medtl.models import create_backbone
+from medtl.models.batch_statistics import for_site
 from medtl.models.layers import Layered, layered
 from medtl.runs.predict import outputs
 from medtl.scans import Manifest
-from medtl.training.batch_statistics import for_site
 
 FOLDER = RESULTS / "learning_curve"
 #: The pairs whose targets are reported; every choice was made on other data.

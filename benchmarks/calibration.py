@@ -29,8 +29,8 @@ from hospital_shift import CONFIG, PAIRS, Pair, expect_prior_of
 
 from medtl.data import Cohort
 from medtl.measures import brier, ece, excess_ece, nll
+from medtl.models.batch_statistics import for_site
 from medtl.runs.predict import outputs
-from medtl.training.batch_statistics import for_site
 from medtl.trust import CALIBRATORS, Map, Scaling
 from medtl.trust.shift import UNLABELLED, Seen
 from medtl.trust.shift.witness import LEAST, PICTURES

@@ -22,10 +22,10 @@ from medtl.data.samplers import Deal
 from medtl.measures import auroc
 from medtl.methods import METHODS
 from medtl.models import Classifier
+from medtl.models.batch_statistics import with_statistics_of
 from medtl.runs.predict import outputs
 from medtl.training import Role, fit
 from medtl.training.adaptation import new_classifier
-from medtl.training.batch_statistics import with_statistics_of
 from medtl.training.config import Config
 
 SETTING = replace(Setting(), steps=40, size=64, slices=16)

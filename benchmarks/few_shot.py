@@ -41,9 +41,9 @@ from medtl.finetuning.heads import Few
 from medtl.intensity import RECIPES
 from medtl.measures import auroc, brier, excess_ece, nll
 from medtl.models import Classifier, create_backbone
+from medtl.models.batch_statistics import with_statistics_of
 from medtl.models.layers import Layered, layered
 from medtl.runs.predict import outputs
-from medtl.training.batch_statistics import with_statistics_of
 from medtl.training.config import Config
 from medtl.training.few_labels import draw_shots, finetune_classifier
 

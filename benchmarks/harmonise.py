@@ -46,9 +46,9 @@ from medtl.intensity import RECIPES, Recipe
 from medtl.intensity.recipes import harmonised
 from medtl.measures import auroc
 from medtl.models import Classifier
+from medtl.models.batch_statistics import with_statistics_of
 from medtl.scans import Scan, read
 from medtl.training.adaptation import adapt_classifier, new_classifier, train_source_only
-from medtl.training.batch_statistics import with_statistics_of
 from medtl.training.config import Config
 from medtl.training.mixes import MIX_VERSIONS, mixes_for
 from medtl.training.roles import labelled_role, unlabelled_role

@@ -34,10 +34,10 @@ from medtl.data import Cohort
 from medtl.intensity import RECIPES, Recipe
 from medtl.measures import auroc, brier, ece, excess_ece, nll
 from medtl.models import Classifier
+from medtl.models.batch_statistics import with_statistics_of
 from medtl.runs.predict import outputs
 from medtl.scans import Manifest
 from medtl.training.adaptation import adapt_classifier, decide, new_classifier, train_source_only
-from medtl.training.batch_statistics import with_statistics_of
 from medtl.training.config import Config
 from medtl.training.few_labels import draw_shots, finetune_classifier
 from medtl.training.roles import expect_prior_of

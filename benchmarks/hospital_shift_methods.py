@@ -42,8 +42,8 @@ from medtl.measures.validation import Candidate, ranked_by, signals_of
 from medtl.methods import METHODS
 from medtl.models import Classifier, look
 from medtl.models.averaging import averaged
+from medtl.models.batch_statistics import for_site
 from medtl.training.adaptation import adapt_classifier, new_classifier, train_source_only
-from medtl.training.batch_statistics import for_site
 from medtl.training.choice import fault_of
 from medtl.training.config import Config
 

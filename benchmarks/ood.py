@@ -32,10 +32,10 @@ from medtl.data import Cohort
 from medtl.intensity import RECIPES
 from medtl.measures import auroc
 from medtl.models import Classifier
+from medtl.models.batch_statistics import with_statistics_of
 from medtl.runs.predict import outputs
 from medtl.scans import Manifest
 from medtl.scans.manifest import COLUMNS
-from medtl.training.batch_statistics import with_statistics_of
 from medtl.trust import fit_familiarity, half_the_patients
 from medtl.trust.out_of_distribution import SHARE
 

@@ -27,9 +27,9 @@ from hospital_shift import DATA, PAIRS
 from medtl.data import Cohort
 from medtl.measures import share_interval
 from medtl.models import Classifier
+from medtl.models.batch_statistics import with_statistics_of
 from medtl.reports.pointing import Marked, centre_of, chance_of, pointed
 from medtl.reports.saliency import PATCH, SALIENCIES, SMOOTH, STEPS
-from medtl.training.batch_statistics import with_statistics_of
 from medtl.verbs._saliency import masks_on_input
 
 PAIR = PAIRS[0]

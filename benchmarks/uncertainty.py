@@ -29,6 +29,7 @@ from hospital_shift import CONFIG, PAIRS, RESULTS, Pair
 
 from medtl.data import Cohort
 from medtl.measures import auroc, brier, excess_ece, nll, risk_coverage
+from medtl.models.batch_statistics import with_statistics_of
 from medtl.runs.predict import outputs
 from medtl.runs.uncertainty import (
     DROPOUTS,
@@ -39,7 +40,6 @@ from medtl.runs.uncertainty import (
     summary,
     view_samples,
 )
-from medtl.training.batch_statistics import with_statistics_of
 from medtl.training.roles import expect_prior_of
 from medtl.trust import CALIBRATORS
 from medtl.trust.laplace import fit_laplace, with_likeliest_precision

@@ -23,9 +23,9 @@ from medtl.methods import METHODS, Method
 from medtl.methods.shallow import FEATURE_METHODS
 from medtl.models import Classifier, create_backbone
 from medtl.models.averaging import averaged
+from medtl.models.batch_statistics import for_site
 from medtl.models.beside import WithStart, is_plain, with_start
 from medtl.runs.predict import outputs
-from medtl.training.batch_statistics import for_site
 from medtl.training.by_features import fit_by_features
 from medtl.training.choice import AVERAGE, MAY_FORGET, SOURCE_ONLY, choose, ranking, rule
 from medtl.training.config import Config

@@ -19,11 +19,11 @@ from medtl.finetuning import STRATEGIES, Strategy
 from medtl.finetuning.heads import Few, Head, put_into
 from medtl.methods import Method
 from medtl.models import Classifier, create_backbone
+from medtl.models.batch_statistics import for_site
 from medtl.models.layers import Layered, can_be_layered, layered
 from medtl.progress import warn
 from medtl.runs.predict import outputs
 from medtl.training.adaptation import new_classifier, signature_of, weights_signature
-from medtl.training.batch_statistics import for_site
 from medtl.training.config import Config
 from medtl.training.early_stopping import enough_steps, fold_of, surprise
 from medtl.training.loop import Role, ever_cut, fit

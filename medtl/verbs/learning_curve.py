@@ -209,9 +209,9 @@ def _learner(scans: _Scans) -> tuple[Learner, np.ndarray, np.ndarray]:
     from medtl.finetuning import STRATEGIES
     from medtl.finetuning.heads import Few
     from medtl.models import create_backbone
+    from medtl.models.batch_statistics import for_site
     from medtl.models.layers import layered
     from medtl.runs.predict import outputs
-    from medtl.training.batch_statistics import for_site
     from medtl.training.few_labels import finetune_classifier, from_backbone
     from medtl.verbs import _training as shared
 

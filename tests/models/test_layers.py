@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from medtl.models import Classifier, create_backbone
+from medtl.models.batch_statistics import with_statistics_of
 from medtl.models.heads import CacheHead, CosineHead
 from medtl.models.layers import Layered, backbone_of, layered
-from medtl.training.batch_statistics import with_statistics_of
 
 
 @pytest.fixture(scope="module")
