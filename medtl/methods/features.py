@@ -146,7 +146,9 @@ class FeatureMethod(ABC):
         known = labels >= 0 if labels.ndim == 1 else ~np.isnan(labels).all(axis=1)
         rows, target = np.flatnonzero((sites > 0) & known), features[sites == 0]
         if not len(rows) or len(target) < 2:
-            raise InputError("a shallow method needs labelled scans of a source and at least two scans of the target")
+            raise InputError(
+                "a method on features needs labelled source scans and two target scans at least: give it more scans"
+            )
         label, site = labels[rows], sites[rows]
         weight = alike(label, site) if weights is None else np.asarray(weights, float)[rows]
         source = Labelled(

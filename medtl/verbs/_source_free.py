@@ -57,13 +57,9 @@ def adapt_alone(
         cluster: the address of a Dask scheduler.
 
     Raises:
-        InputError: no scan can be prepared, or the options are wrong.
+        InputError: there are fewer than two scans, none can be prepared, or the options are wrong.
     """
-    scans = shared.not_test(unlabelled)
-    if not len(scans):
-        raise InputError(
-            "every target scan is in its test split, none is left to adapt to: set split to train for some"
-        )
+    scans = shared.to_adapt_to(unlabelled)
     told: dict[str, Any] = {"classes": start.classes, "multilabel": start.task == "multilabel", "unit": config.unit}
     with work_on(cluster):
         try:

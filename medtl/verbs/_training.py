@@ -126,11 +126,27 @@ def not_test(manifest: Manifest) -> Manifest:
     return manifest.select((manifest.frame.split != "test").to_numpy())
 
 
+def to_adapt_to(unlabelled: Manifest) -> Manifest:
+    """The target's scans that are not in its test split.
+
+    Raises:
+        InputError: there are fewer than two: what is common to a site cannot be seen in one scan.
+    """
+    scans = not_test(unlabelled)
+    if not len(scans):
+        raise InputError(
+            "every target scan is in its test split, none is left to adapt to: set split to train for some"
+        )
+    if len(scans) < 2:
+        raise InputError("the target has one scan to adapt to, and two at least are needed: give it more scans")
+    return scans
+
+
 def check_splits(labelled: Manifest, unlabelled: Manifest) -> None:
     """See whether there are scans to adapt from and to.
 
     Raises:
-        InputError: a split is empty, or has one class only.
+        InputError: a split is empty, or has one class only, or the target has too few scans.
     """
     for split in ("train", "calibrate"):
         part = labelled.split(split)
@@ -139,10 +155,7 @@ def check_splits(labelled: Manifest, unlabelled: Manifest) -> None:
                 f"the source's {split} split has {len(part)} scans of {len(_names(part))} classes: label more "
                 "patients, or set the manifest's split column by hand"
             )
-    if not len(not_test(unlabelled)):
-        raise InputError(
-            "every target scan is in its test split, none is left to adapt to: set split to train for some"
-        )
+    to_adapt_to(unlabelled)
 
 
 def check_prior(prior: str, cohorts: Cohorts) -> None:

@@ -79,6 +79,13 @@ def test_of_runs_that_tried_nothing_nothing_is_shown(decision: dict) -> None:
     assert 'id="candidates"' not in render(made.report(decision=decision))
 
 
+def test_the_mean_of_the_weights_says_what_it_is() -> None:
+    tried = {**DECISION["candidates"], "average": ALIKE}
+    said = "the mean of the weights of those that were trained"
+    assert said in render(made.report(decision={**DECISION, "candidates": tried}))
+    assert said not in render(made.report(decision=DECISION))
+
+
 def test_the_report_shows_it_as_the_run_keeps_it() -> None:
     kept = json.loads(json.dumps(plain(DECISION)))  # nan is null there
     page = render(made.report(decision=kept))

@@ -449,6 +449,13 @@ def test_nothing_left_to_adapt_to(place: Path, tmp_path: Path, capsys) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_one_scan_is_too_few_to_adapt_to(place: Path, tmp_path: Path, capsys) -> None:
+    wrong = tmp_path / "wrong.csv"
+    pd.read_csv(place / "there.csv").head(1).assign(split="train").to_csv(wrong, index=False)
+    assert "the target has one scan to adapt to" in refused(place, tmp_path / "run", capsys, target=wrong)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_patient_on_both_sides_of_a_split_is_named(place: Path, tmp_path: Path, capsys) -> None:
     def shared(frame: pd.DataFrame) -> pd.Series:
         first_of_test = frame.index[frame.split == "test"][0]
