@@ -138,9 +138,11 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-@pytest.mark.parametrize("name", list(METHODS))
+@pytest.mark.parametrize("name", ["source-only", "dann", "mcd", "fixmatch"])  # one step, two sites, steps, two views
 @pytest.mark.parametrize("mixes", [("fda",), ("mixstyle",), ("fda", "mixstyle")])
-def test_every_method_trains_with_every_mix_and_goes_on_where_it_was_cut(monkeypatch, tmp_path, name, mixes) -> None:
+def test_every_kind_of_method_trains_with_every_mix_and_goes_on_where_it_was_cut(
+    monkeypatch, tmp_path, name, mixes
+) -> None:
     monkeypatch.setattr(loop, "EPOCH", 4)
     whole = trained(name, mixes)
     assert same(whole, trained(name, mixes)) and not same(whole, trained(name, ()))

@@ -44,7 +44,8 @@ def pictures(folder: Path, splits: list[str], coloured: tuple[str, ...] = ()) ->
 
 def a_run(recipe: Recipe, /, **config: object) -> SimpleNamespace:
     facts = {"backbone": "resnet10t", "pooling": "attention"}
-    return SimpleNamespace(recipe=recipe, path="RUN", facts=facts, unit="study", config=config)
+    told = {"recipe": recipe, "path": "RUN", "facts": facts, "unit": "study", "config": config}
+    return SimpleNamespace(**told, backbone_of=lambda which: facts["backbone"])
 
 
 def fitted(recipe: Recipe) -> Recipe:
