@@ -27,8 +27,12 @@ from medtl.reports.palette import (
     site_colours,
 )
 
-NOT_LOSSES = {"phase", "epoch", "step", "progress", "lr", "learning_rate", "domain_accuracy", "seconds", "time",
-              "source_auroc", "target_information", "data_wait"}  # fmt: skip
+#: Columns of a training log that are no loss; the last line holds the `measures` of methods.
+NOT_LOSSES = {"phase", "epoch", "step", "progress", "lr", "learning_rate", "seconds", "time",
+              "source_auroc", "target_information", "data_wait",
+              "domain_accuracy", "sure", "diversity", "restored", "source_norm", "target_norm"}  # fmt: skip
+#: So begins that of MDAN, one a source site.
+NOT_LOSSES_EITHER = "share_of_source_"
 
 
 @styled
@@ -150,11 +154,16 @@ def features(projection: Projection, when: str) -> Figure:
     return figure
 
 
+def losses_of(log: pd.DataFrame) -> list[str]:
+    """The columns of a training log that are losses, with two values at least: fewer make no line."""
+    names = [c for c in log.columns if c not in NOT_LOSSES and not str(c).startswith(NOT_LOSSES_EITHER)]
+    return [c for c in names if pd.api.types.is_numeric_dtype(log[c]) and log[c].notna().sum() > 1]
+
+
 @styled
 def losses(log: pd.DataFrame) -> Figure:
     """The losses by step, smoothed over a twentieth of the training; phases follow one another."""
-    names = [c for c in log.columns if c not in NOT_LOSSES and pd.api.types.is_numeric_dtype(log[c])]
-    names = [c for c in names if log[c].notna().sum() > 1]
+    names = losses_of(log)
     figure, axes = _wide()
     step = _steps(log)
     for name, colour in zip(names, (ADAPTED, FINE_TUNED, *OTHERS, SOURCE_ONLY) * len(names), strict=False):

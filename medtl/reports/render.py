@@ -151,7 +151,7 @@ def _figures(data: ReportData) -> dict[str, Any]:
         for when in ("before", "after"):
             text = f"Features of both sites {when} adaptation"
             drawn[when] = Markup(svg(figures.features(data.projection, when), when, text))
-    if data.log is not None and len(data.log) > 1:
+    if data.log is not None and figures.losses_of(data.log):
         drawn["losses"] = Markup(svg(figures.losses(data.log), "losses", "Losses by step"))
         if "domain_accuracy" in data.log and data.log["domain_accuracy"].notna().sum() > 1:
             drawn["discriminator"] = Markup(

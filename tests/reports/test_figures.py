@@ -29,6 +29,15 @@ def test_the_losses_are_drawn_by_step_and_nothing_else_is_called_a_loss() -> Non
     assert axes.get_xlim() == (0, 175)
 
 
+def test_what_a_method_measures_is_no_loss() -> None:
+    measured = dict.fromkeys(["sure", "diversity", "restored", "source_norm", "target_norm", "share_of_source_1"], 0.5)
+    assert figures.losses_of(LOG.assign(**measured)) == ["task"]
+
+
+def test_one_value_is_no_line() -> None:
+    assert figures.losses_of(LOG.assign(task=[1.0] + [np.nan] * (len(LOG) - 1))) == []
+
+
 def test_the_discriminator_is_drawn_by_step() -> None:
     axes = figures.discriminator(LOG.assign(domain_accuracy=0.7)).axes[0]
     assert list(axes.lines[-2].get_xdata()) == [0, 50, 100, 100, 150, 175]
