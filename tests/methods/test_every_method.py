@@ -68,6 +68,12 @@ def test_source_only_fails_every_problem(problem):
     assert shifted.accuracy(classifier, 1, problem) < 0.65
 
 
+#: Those with state of another kind each run always, the rest with the slow tests.
+KINDS = ("source-only", "dann", "mcd", "mean-teacher", "dsbn", "kmm", "shot")
+SLOWLY = [pytest.param(name, marks=[] if name in KINDS else [pytest.mark.slow]) for name in METHODS]
+
+
+@pytest.mark.parametrize("name", SLOWLY)
 def test_same_seed_same_weights_and_another_seed_others(name):
     one = shifted.train(name, steps=30)
     assert shifted.same(one, shifted.train(name, steps=30))
@@ -101,6 +107,7 @@ def test_predicts_by_a_plain_classifier_so_that_it_is_saved_and_exported_as_all_
     other.load_state_dict(predictor.state_dict())
 
 
+@pytest.mark.parametrize("name", SLOWLY)
 def test_cut_off_and_resumed_ends_at_the_same_weights(name, tmp_path):
     def cut(epoch: int, method: object) -> dict[str, float]:
         if epoch == 2:
