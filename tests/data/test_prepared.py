@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from medtl import progress
 from medtl.data import Cohort, cache
 from medtl.errors import InputError
 from medtl.intensity.prints import Prints, print_of
@@ -106,6 +107,7 @@ def test_the_cache_stays_within_its_size_and_keeps_what_is_in_use(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A day passes after each cohort; the first is gone, the second is still held."""
+    progress.set_mode("auto")  # another test may have left it quiet
 
     def a_day_passes() -> None:
         for file in (tmp_path / "cache").rglob("*.npy"):

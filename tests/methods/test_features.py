@@ -136,5 +136,5 @@ def test_the_targets_labels_are_not_looked_at(name):
 def test_without_a_source_or_a_target_it_says_so():
     features, label, site = two_sites()
     for told, where in ((np.full(len(label), -1), site), (label, np.ones(len(label), int))):
-        with pytest.raises(InputError, match="labelled scans of a source"):
+        with pytest.raises(InputError, match="labelled source scans"):
             FEATURE_METHODS["coral"]().fit(features, told, where)
