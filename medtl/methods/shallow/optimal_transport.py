@@ -19,7 +19,7 @@ class OptimalTransport(FeatureMethod):
     the transport.
 
     Args:
-        entropy: in units of the largest cost; 0.003 to 0.1 did alike on pairs that are not reported.
+        entropy: in units of the largest cost; 0.003 to 0.1 did alike (docs/benchmarks.md).
         by_class: weight of the class term; 0.1 as in POT.
     """
 

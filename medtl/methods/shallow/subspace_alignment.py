@@ -16,7 +16,7 @@ class SubspaceAlignment(FeatureMethod):
 
     Args:
         dimensions: d. The paper's bound on stable subspaces gives some tens for hundreds of scans; 80 did better than
-            10 to 40 on pairs that are not reported (docs/benchmarks.md).
+            10 to 40 from Egypt and Brazil to Poland (docs/benchmarks.md).
     """
 
     def __init__(self, dimensions: int = 80) -> None:

@@ -21,7 +21,7 @@ class TCA(FeatureMethod):
     are kept, scaled as the constraint says.
 
     Args:
-        dimensions: m; at most half the axes there are. 80 did as well as any on pairs that are not reported
+        dimensions: m; at most half the axes there are. 80 did as well as any from Egypt and Brazil to Poland
             (docs/benchmarks.md).
         mu: 1 in the paper, for kernels of which a scan has about 1 with itself, as here.
     """
