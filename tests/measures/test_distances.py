@@ -80,8 +80,8 @@ def test_mmd_is_the_sum_over_pairs_without_the_diagonal():
     assert mmd(a, b) == pytest.approx(sum(within) - 2 * between)
 
 
-def test_mmd_is_kales_kernels_in_skadas_estimate_with_the_diagonal_taken_out():
-    from kale.predict.losses import gaussian_kernel  # skada's own kernel is exp(-d / s), of no square
+def test_mmd_is_kales_kernels_in_skadas_estimate_with_the_diagonal_taken_out(kale):
+    gaussian_kernel = kale.gaussian_kernel  # skada's own kernel is exp(-d / s), of no square
     from skada.deep.losses import _maximum_mean_discrepancy
 
     a, b = RNG.normal(size=(30, 4)), RNG.normal(size=(20, 4)) + 0.5

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from kale.predict.losses import gaussian_kernel
 
 from medtl.methods.jan import JAN, joint
 
@@ -21,9 +20,11 @@ RANDOM = np.random.default_rng(0)
 SOURCE, LABEL, TARGET = RANDOM.normal(size=(5, 2)), np.array([0, 1, 2, 2, 0]), RANDOM.normal(1, 1, size=(5, 2))
 
 
-def test_kernel_is_the_product_of_pykales():
+def test_kernel_is_the_product_of_pykales(kale):
     embedding, p = torch.randn(12, 4), torch.randn(12, 3).softmax(1)
-    theirs = gaussian_kernel(embedding[:6], embedding[6:]) * gaussian_kernel(p[:6], p[6:], kernel_num=1, fix_sigma=1.68)
+    theirs = kale.gaussian_kernel(embedding[:6], embedding[6:]) * kale.gaussian_kernel(
+        p[:6], p[6:], kernel_num=1, fix_sigma=1.68
+    )
     assert torch.allclose(joint(embedding, p), theirs, atol=1e-5)
 
 
