@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from _packed import Packed
-from _pairs import FULL, OTHERS_ON, SHIFTS, Shift, decoded
+from _pairs import FULL, LEAST_GAP, OTHERS_ON, SHIFTS, Shift, decoded
 from _rows import Rows, markdown
 
 from medtl.finetuning.heads import margin_scale
@@ -19,8 +19,6 @@ SHORT = {
     "barcelona": "Ba", "jiangxi": "J", "cellavision": "CV",
 }  # fmt: skip
 DRAWS = 1000
-#: All target labels gain at least so much, or they are too few to be an upper bound (those of Poland, of CellaVision).
-LEAST_GAP = 0.02
 HEADER = ["pair", "chosen, each seed", "gain over source-only (95 %)", "gain of all labels", "closed"]
 
 

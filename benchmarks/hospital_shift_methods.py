@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import shutil
 import sys
 import tempfile
 import time
@@ -35,6 +34,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from _packed import Packed
 from _pairs import FULL, OTHERS_ON, SHIFTS, SITES, coded, site_of
 from _rows import RESULTS, Rows, machine
+from hospital_shift import unlabelled
 
 from medtl import progress
 from medtl.measures import rank_agreement
@@ -61,21 +61,14 @@ def cohorts_of(name: str, packs: Path) -> dict[str, Packed]:
     return SHIFTS[name].cohorts(packs)
 
 
-def unlabelled(cohort: Packed) -> Packed:
-    """The same scans, their labels taken away."""
-    bare = cohort.select(np.arange(len(cohort)))
-    bare.label = np.full_like(bare.label, -1)
-    return bare
-
-
 def base(name: str, seed: int, what: str, told: Told) -> Classifier:
     """The network trained on the source's labels, or on those of the target's half; kept in a file."""
     cohorts, config = cohorts_of(name, told.packs), config_of(told, seed)
     trained_on = cohorts["target" if what == "all-labels" else "source"]
     file = network_file(name, seed, what, told)
     if not file.exists():
-        with checkpoints() as folder:
-            place = {"fabric": fabric_of(told.device), "folder": folder}
+        with tempfile.TemporaryDirectory() as folder:
+            place = {"fabric": fabric_of(told.device), "folder": Path(folder)}
             classifier, _ = train_source_only(trained_on, cohorts["held_out"], config, seed=seed, **place)
         keep(classifier, file)
     classifier = new_classifier(config, len(trained_on.classes), trained_on.recipe.channels, 0)
@@ -168,10 +161,10 @@ def adapted(name: str, seed: int, method: str, cohorts: dict[str, Packed], told:
     """The model as it judges source scans, and as it works at the target."""
     config = config_of(told, seed).model_copy(update={"method": method})
     target, warm = unlabelled(cohorts["target"]), base(name, seed, "source-only", told).cpu()
-    with checkpoints() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         trained, _ = adapt_classifier(
-            warm, cohorts["source"], cohorts["held_out"], target, config, fabric=fabric_of(told.device), folder=folder,
-            options={}, phase=method,
+            warm, cohorts["source"], cohorts["held_out"], target, config, fabric=fabric_of(told.device),
+            folder=Path(folder), options={}, phase=method,
         )  # fmt: skip
     keep(trained.classifier, network_file(name, seed, method, told))
     at_source = trained.classifier.to(told.device)
@@ -203,15 +196,6 @@ def config_of(told: Told, seed: int) -> Config:
 
 def fabric_of(device: str) -> Fabric:
     return Fabric(accelerator="cuda" if device == "cuda" else "cpu", devices=1)
-
-
-class checkpoints:  # noqa: N801, D101 - a folder for one training
-    def __enter__(self) -> Path:
-        self.folder = Path(tempfile.mkdtemp())
-        return self.folder
-
-    def __exit__(self, *_: object) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def key_of(task: tuple[str, int, str], told: Told) -> dict[str, Any]:

@@ -28,6 +28,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from _pairs import LEAST_GAP
 from _rows import RESULTS, Rows, markdown
 
 from medtl.measures.agreement import rank_agreement
@@ -36,8 +37,6 @@ from medtl.training.choice import COLLAPSED, MAY_FORGET, SOURCE_ONLY, choose
 
 ROWS = RESULTS / "hospital_shift_methods.jsonl"
 ALL_LABELS = "all-labels"
-#: All target labels gain at least so much, or they are too few to be an upper bound.
-LEAST_GAP = 0.02
 #: At these hospitals the label hangs on other signs at each end: no method can be right, and the means leave them out.
 TRAP = {"guangzhou", "nih"}
 #: Where there are more than two classes, which are not equally frequent.

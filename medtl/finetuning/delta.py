@@ -6,7 +6,6 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,7 +15,7 @@ from medtl.methods.losses import task_loss
 from medtl.models import Classifier
 from medtl.models.chunks import CHUNK
 from medtl.models.layers import STAGES, Layered, can_be_layered
-from medtl.models.looking import batches
+from medtl.models.looking import batches, together
 
 
 class DELTA(Strategy):
@@ -98,9 +97,8 @@ def losses_without(classifier: Classifier, cohort: Any) -> list[Tensor]:
     classifier.eval()
     total: list[Tensor] = []
     for scans in batches(cohort.bag_sizes):
-        found = [torch.from_numpy(np.asarray(cohort.pixels(i), np.float32)) for i in scans]
-        bag = torch.repeat_interleave(torch.arange(len(scans)), torch.tensor([len(each) for each in found])).to(device)
-        maps, features = _read(classifier.backbone, torch.cat(found).to(device))
+        pixels, bag = together(cohort, scans, device)
+        maps, features = _read(classifier.backbone, pixels)
         pooled, _ = classifier.pooling(features, bag, len(scans))
         label = torch.from_numpy(cohort.label[scans]).to(device)
         loss = task_loss(classifier.classify(pooled).logits, label) * len(scans) / len(cohort)

@@ -13,6 +13,7 @@ from medtl.data.cohort import Cohort
 from medtl.models.beside import WithStart
 from medtl.models.classifier import Classifier
 from medtl.models.layers import Layered
+from medtl.models.looking import together
 
 #: Enough scans for means and variances; more change nothing and cost a forward pass each.
 SCANS = 384
@@ -57,10 +58,7 @@ def with_statistics_of(
         norm.train()
     with torch.no_grad():
         for rows in _batches(len(cohort), seed):
-            bags = [cohort.pixels(row) for row in rows]
-            bag = torch.from_numpy(np.repeat(np.arange(len(rows)), [len(each) for each in bags]))
-            pixels = torch.from_numpy(np.concatenate(bags)).contiguous(memory_format=torch.channels_last)
-            adapted(pixels.to(there), bag.to(there), len(rows))
+            adapted(*together(cohort, rows, there), len(rows))
     for norm, momentum in zip(norms, usual, strict=True):
         norm.momentum = momentum
     return adapted.to(home).eval()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from medtl.models.output import Output
 from medtl.progress import track
@@ -30,16 +30,21 @@ def look(classifier: nn.Module, cohort: Any, progress: str = "") -> Output:
     found = []
     dealt = list(batches(cohort.bag_sizes))
     for scans in track(dealt, progress) if progress else dealt:
-        pixels = [torch.from_numpy(np.asarray(cohort.pixels(i), np.float32)) for i in scans]
-        bag = torch.repeat_interleave(torch.arange(len(scans)), torch.tensor([len(p) for p in pixels]))
-        stacked = torch.cat(pixels).to(device, memory_format=torch.channels_last)
-        output = classifier(stacked, bag.to(device), len(scans))
+        pixels, bag = together(cohort, scans, device)
+        output = classifier(pixels, bag, len(scans))
         found.append((output.features, output.embedding, output.logits))
     classifier.train(was)
     if not found:
         nothing = torch.zeros(0, 0, device=device)
         return Output(nothing, nothing, nothing)
     return Output(*(torch.cat(each).float() for each in zip(*found, strict=True)))
+
+
+def together(cohort: Any, scans: Sequence[int] | np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Pixels (instances, C, H, W) of some scans as they are, and the place (instances,) of the scan of each."""
+    bags = [torch.from_numpy(np.asarray(cohort.pixels(i), np.float32)) for i in scans]
+    bag = torch.repeat_interleave(torch.arange(len(bags)), torch.tensor([len(each) for each in bags]))
+    return torch.cat(bags).to(device, memory_format=torch.channels_last), bag.to(device)
 
 
 def batches(bag_sizes: Iterable[int], instances: int = INSTANCES) -> Iterator[list[int]]:

@@ -282,7 +282,8 @@ def adapt_cohorts(
     if average := _average(tried, source, target, fabric.device):
         tried[AVERAGE] = average
     if config.with_source_only and is_plain(warm):
-        tried = {name: _beside(each, warm, target, fabric.device) for name, each in tried.items()}
+        its = _size(warm, target, fabric.device)
+        tried = {name: _beside(each, warm, its, target, fabric.device) for name, each in tried.items()}
     everyone = {id(model): model for each in tried.values() for model in each[:2]}.values()
     for model in everyone:
         expect_prior_of(model, source, config.balance)
@@ -326,20 +327,23 @@ def _average(tried: Mapping[str, Tried], source: Cohort, target: Cohort, device:
     return Tried(at_target, at_source, None, ", ".join(dict.fromkeys(name for name, _ in made)))
 
 
-def _beside(tried: Tried, warm: Classifier, target: Cohort, device: torch.device) -> Tried:
+def _size(model: Classifier, target: Cohort, device: torch.device) -> float:
+    """How large the model's logits are at the target."""
+    size = margin_scale(outputs(model.to(device), target)[0], target.multilabel)
+    model.cpu()
+    return size
+
+
+def _beside(tried: Tried, warm: Classifier, its: float, target: Cohort, device: torch.device) -> Tried:
     """Its answers and source-only's, as large as each other at the target, averaged; another architecture as it is.
 
     An adapted model sees the target through the target's batch statistics, source-only through its own: they err in
-    different ways (docs/choosing.md).
+    different ways (docs/choosing.md). `its` is the `_size` of source-only's.
     """
     shapes = [[value.shape for value in model.backbone.state_dict().values()] for model in (tried.at_target, warm)]
     if tried.method == SOURCE_ONLY or shapes[0] != shapes[1]:
         return tried
-    sizes = []
-    for model in (tried.at_target, warm):
-        sizes.append(margin_scale(outputs(model.to(device), target)[0], target.multilabel))
-        model.cpu()
-    weights = (0.5, 0.5 * sizes[0] / sizes[1])
+    weights = (0.5, 0.5 * _size(tried.at_target, target, device) / its)
     at_target, at_source = (with_start(model, warm, *weights) for model in (tried.at_target, tried.at_source))
     return tried._replace(at_target=at_target, at_source=at_source)
 
