@@ -115,7 +115,6 @@ def by_medtl_in_one(folder: Path) -> int:
     return by_medtl(folder)
 
 
-WHOSE = resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN
 CHILDREN: dict[str, Callable[[Path], int]] = {
     "medtl": by_medtl,
     "medtl, one process": by_medtl_in_one,
@@ -135,8 +134,14 @@ def child(name: str, folder: Path) -> None:
     began = time.perf_counter()
     files = CHILDREN[name](folder)
     seconds = time.perf_counter() - began
-    peak, of_worker = (resource.getrusage(whose).ru_maxrss / 1024 for whose in WHOSE)
-    print(json.dumps({"seconds": seconds, "files": files, "peak": peak, "worker": of_worker}))
+    of_worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(json.dumps({"seconds": seconds, "files": files, "peak": peak_memory(), "worker": of_worker}))
+
+
+def peak_memory() -> float:
+    """MiB at most since this program began; `ru_maxrss` is at least what its parent held when it started this one."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status["VmHWM"].split()[0]) / 1024
 
 
 def in_a_child(name: str, folder: Path) -> dict[str, Any]:
