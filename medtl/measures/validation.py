@@ -90,11 +90,23 @@ class Candidate:
 
 
 def source_auroc(candidate: Candidate) -> float:
-    """Source validation: AUROC on held-out source scans, the mean over classes where there are more than two."""
-    p, label = candidate.source_probabilities, candidate.source_label
-    if p.shape[1] == 2:
-        return auroc(label, ranked_by(candidate.source_logits))
-    return _mean([auroc(label == c, p[:, c]) for c in range(p.shape[1])])
+    """Source validation: AUROC on held-out source scans."""
+    return mean_auroc(candidate.source_logits, candidate.source_label)
+
+
+def mean_auroc(logits: np.ndarray, label: np.ndarray) -> float:
+    """AUROC; the mean over classes where there are more than two, and over labels where a scan can have several.
+
+    Args:
+        logits: (N, K).
+        label: (N,) class; or (N, K) 0, 1 or nan.
+    """
+    if label.ndim == 2:
+        known = ~np.isnan(label)
+        return _mean([auroc(label[rows, c], logits[rows, c]) for c, rows in enumerate(known.T)])
+    if logits.shape[1] == 2:
+        return auroc(label, ranked_by(logits))
+    return _mean([auroc(label == c, each) for c, each in enumerate(_softmax(logits).T)])
 
 
 def importance_weighted_risk(loss: ArrayLike, weight: ArrayLike) -> float:
@@ -200,7 +212,7 @@ def signals_of(candidate: Candidate, source_only: Candidate) -> dict[str, float]
         "agreement", how alike the two rank the target's scans (Spearman's correlation, the mean over the classes).
     """
     scores = scores_of(candidate)
-    before = _mean([source_auroc(each) for each in source_only.labels()])
+    before = source_auroc(source_only)
     agreement = rank_agreement(
         *(ranked_by(each.target_logits, several=np.ndim(each.source_label) > 1) for each in (candidate, source_only))
     )

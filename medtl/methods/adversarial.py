@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from medtl.errors import InputError
 from medtl.methods.base import Batch
 from medtl.models import Classifier
 from medtl.models.output import Output
@@ -48,23 +47,6 @@ def source_first(guess: Tensor, sources: int) -> Tensor:
 def wide(x: Tensor) -> Tensor:
     """With 32 bits at least, in mixed precision too."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
-def one_class_a_scan(label: Any, method: nn.Module) -> None:
-    """For methods whose definition needs a softmax over the classes.
-
-    Args:
-        label: of a batch or of a cohort; (N, K) where a scan can have several.
-        method: says its name.
-
-    Raises:
-        InputError: a scan can have several labels.
-    """
-    if label is not None and label.ndim == 2:
-        raise InputError(
-            f"{type(method).__name__} needs one class a scan, and these scans can have several labels: "
-            "choose another method, such as dann"
-        )
 
 
 class Fixed(nn.Module):

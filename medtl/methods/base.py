@@ -8,6 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from medtl.errors import InputError
 from medtl.models.classifier import Classifier
 from medtl.models.output import Output
 
@@ -42,6 +43,7 @@ class Method(nn.Module):
     roles: ClassVar[tuple[str, ...]] = ("source", "target")  # or "labelled" (target with labels), "support", "query"
     views: ClassVar[int] = 1  # 2: unlabelled roles are dealt a stronger view beside the usual one
     own_statistics: ClassVar[bool] = False  # the predictor has the target's batch statistics, no mixture of the sites'
+    one_class: ClassVar[bool] = False  # its definition needs a softmax over the classes: one label a scan
 
     def __init__(self, classifier: Classifier) -> None:
         super().__init__()
@@ -51,6 +53,19 @@ class Method(nn.Module):
     def known(cls, cohorts: Mapping[str, Any]) -> dict[str, Any]:
         """Options that follow from the cohorts of its roles, such as how many sites there are, unless they are told."""
         return {}
+
+    @classmethod
+    def expect(cls, cohorts: Mapping[str, Any]) -> None:
+        """See whether it can do with the cohorts of its roles; the loop asks, and `adapt` before it trains anything.
+
+        Raises:
+            InputError: it needs one class a scan, and some scans can have several labels.
+        """
+        if cls.one_class and any(getattr(cohort, "multilabel", False) for cohort in cohorts.values()):
+            raise InputError(
+                f"{cls.__name__} needs one class a scan, and these scans can have several labels: use dann or "
+                "mean-teacher, or adapt for each label by itself"
+            )
 
     def forward(self, batch: Batch) -> Output:
         """The classifier's output for a batch."""

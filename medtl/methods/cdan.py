@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor
 
-from medtl.methods.adversarial import ReverseGradient, discriminator, one_class_a_scan
-from medtl.methods.base import Batch, Output
+from medtl.methods.adversarial import ReverseGradient, discriminator
+from medtl.methods.base import Output
 from medtl.methods.dann import DANN
 from medtl.methods.losses import entropy
 from medtl.models import Classifier
@@ -33,6 +31,7 @@ class CDAN(DANN):
         hidden: the width of the discriminator; the paper's is 1024.
     """
 
+    one_class = True
     entropy_conditioning = False
     draw_f: Tensor  # (E, d)
     draw_g: Tensor  # (K, d)
@@ -45,11 +44,6 @@ class CDAN(DANN):
         if self.randomized:
             self.register_buffer("draw_f", torch.randn(width, DRAWN))
             self.register_buffer("draw_g", torch.randn(classes, DRAWN))
-
-    def losses(self, batch: Mapping[str, Batch], progress: float) -> dict[str, Tensor]:
-        """The task loss on the source, and the discriminator's loss behind the reversed gradient."""
-        one_class_a_scan(batch["source"].label, self)
-        return super().losses(batch, progress)
 
     def domain_loss(self, source: Output, target: Output, strength: float) -> Tensor:
         """How badly source and target are told apart by f (x) g."""

@@ -61,6 +61,7 @@ class Distill(Method):
         )
         self.teacher = copy.deepcopy(classifier).requires_grad_(False).eval()
         self.pretrained = pretrained
+        self.without = student if student_weights is None and not pretrained else ""  # weights that nobody left out
         self.temperature = temperature
         self.hard = hard
         for role in ("source", "target"):
@@ -84,6 +85,11 @@ class Distill(Method):
 
     def prepare(self, data: Any, progress: float) -> None:
         """Once: the teacher's logits of all scans, of each site with that site's batch statistics."""
+        if self.without and progress == 0:
+            warn(
+                f"the student {self.without} begins with random weights and learns slower, because ImageNet's are not "
+                "on this machine: name their file with `options: {student_weights: FILE}` in the config"
+            )
         for role, each in data.items():
             name = f"said_of_{role}"
             if len(getattr(self, name)) == 0:
@@ -128,10 +134,5 @@ def new_backbone(name: str, weights: str | None, channels: int) -> tuple[Any, bo
     if weights == "random":
         return plain, False
     file = Path(weights) if weights is not None else cached_weights(name)
-    if file is not None or name == DEFAULT:
-        return create_backbone(name, file, channels=channels), True
-    warn(
-        f"the student {name} begins with random weights and learns slower, because ImageNet's are not on this machine: "
-        "name their file with `options: {student_weights: FILE}` in the config"
-    )
-    return plain, False
+    found = file is not None or name == DEFAULT
+    return (create_backbone(name, file, channels=channels) if found else plain), found

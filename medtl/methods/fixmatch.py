@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +10,6 @@ from torch import Tensor
 
 from medtl.methods.base import Batch, Method
 from medtl.methods.losses import task_loss
-from medtl.methods.unlabelled import one_label_a_scan
 from medtl.models import Classifier
 
 
@@ -31,15 +29,12 @@ class FixMatch(Method):
     """
 
     views = 2
+    one_class = True
 
     def __init__(self, classifier: Classifier, weight: float = 1.0, threshold: float = 0.8) -> None:
         super().__init__(classifier)
         self.weight, self.threshold = weight, threshold
         self.register_buffer("sure", torch.tensor(float("nan")), persistent=False)
-
-    def prepare(self, data: Any, progress: float) -> None:
-        """See whether a scan has one label."""
-        one_label_a_scan("fixmatch", data)
 
     def losses(self, batch: Mapping[str, Batch], progress: float) -> dict[str, Tensor]:
         """The task loss on the source, and the cross-entropy of the strong view with the weak view's label."""

@@ -14,7 +14,6 @@ from medtl.methods.adversarial import (
     Fixed,
     ReverseGradient,
     discriminator,
-    one_class_a_scan,
     ramp,
     source_first,
 )
@@ -39,6 +38,7 @@ class IWAN(Method):
     """
 
     own_statistics: ClassVar[bool] = True
+    one_class: ClassVar[bool] = True
     source_embedding: Tensor  # (N, E) of the source scans; of none before the first look
 
     def __init__(self, classifier: Classifier, weight: float = 0.1, certainty: float = 0.1, hidden: int = 256) -> None:
@@ -62,7 +62,6 @@ class IWAN(Method):
 
     def losses(self, batch: Mapping[str, Batch], progress: float) -> dict[str, Tensor]:
         """Both discriminators' losses, the second one's behind the reversed gradient, and the target's entropy."""
-        one_class_a_scan(batch["source"].label, self)
         source, target = self.source(batch["source"]).embedding, self.forward(batch["target"])
         n = len(source)
         unlike = self.weigher(torch.cat([source, target.embedding.detach()])).squeeze(1)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from medtl.methods.base import Batch, Method
 from medtl.methods.losses import entropy, task_loss
-from medtl.methods.unlabelled import one_label_a_scan
 from medtl.models import Classifier
 
 
@@ -43,13 +41,11 @@ class MCC(Method):
         temperature: of the target's predictions; 2.5 as the authors take for Office-31 and Office-Home.
     """
 
+    one_class = True
+
     def __init__(self, classifier: Classifier, weight: float = 1.0, temperature: float = 2.5) -> None:
         super().__init__(classifier)
         self.weight, self.temperature = weight, temperature
-
-    def prepare(self, data: Any, progress: float) -> None:
-        """See whether a scan has one label."""
-        one_label_a_scan("mcc", data)
 
     def losses(self, batch: Mapping[str, Batch], progress: float) -> dict[str, Tensor]:
         """The task loss on the source, and the confusion of the classes at the target."""

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medtl.methods.adversarial import ReverseGradient, one_class_a_scan, ramp, wide
+from medtl.methods.adversarial import ReverseGradient, ramp, wide
 from medtl.methods.base import Batch, Method
 from medtl.methods.losses import task_loss
 from medtl.models import Classifier
@@ -27,6 +27,8 @@ class MDD(Method):
         hidden: the width of the second head.
     """
 
+    one_class = True
+
     def __init__(self, classifier: Classifier, weight: float = 0.1, margin: float = 4.0, hidden: int = 256) -> None:
         super().__init__(classifier)
         self.weight, self.margin = weight, margin
@@ -36,7 +38,6 @@ class MDD(Method):
 
     def losses(self, batch: Mapping[str, Batch], progress: float) -> dict[str, Tensor]:
         """The task loss on the source, and the second head's loss behind the reversed gradient."""
-        one_class_a_scan(batch["source"].label, self)
         source, target = self.forward(batch["source"]), self.forward(batch["target"])
         embedding = torch.cat([source.embedding, target.embedding])
         adversary = self.adversary(ReverseGradient.apply(embedding, self.weight * ramp(progress)))

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from medtl.errors import InputError
-from medtl.methods.adversarial import ReverseGradient, one_class_a_scan, ramp
+from medtl.methods.adversarial import ReverseGradient, ramp
 from medtl.methods.base import Batch
 from medtl.methods.dann import DANN
 from medtl.models import Classifier, look
@@ -30,6 +30,8 @@ class PADA(DANN):
         hidden: the width of the discriminator.
     """
 
+    one_class = True
+
     def __init__(self, classifier: Classifier, weight: float = 0.3, hidden: int = 256) -> None:
         super().__init__(classifier, weight, hidden)
         self.register_buffer("class_weight", torch.ones(classifier.head.out_features))
@@ -37,7 +39,6 @@ class PADA(DANN):
 
     def prepare(self, data: Any, progress: float) -> None:
         """Class weights by what the classifier, with the target's batch statistics, says of all target scans now."""
-        one_class_a_scan(data["source"].cohort.label, self)
         target = data["target"].cohort
         here = for_site(self.classifier, target, self.classifier.fixed)
         self.class_weight = class_weights(look(here, target).logits)
@@ -49,7 +50,6 @@ class PADA(DANN):
         label = batch["source"].label
         if label is None:
             raise InputError("PADA needs labels of the source")
-        one_class_a_scan(label, self)
         source, target = self.forward(batch["source"]), self.forward(batch["target"])
         counts = self.class_weight[label]
         embedding = torch.cat([source.embedding, target.embedding])

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from medtl.methods.base import Batch, Method
 from medtl.methods.losses import task_loss
-from medtl.methods.unlabelled import look_at_home, one_label_a_scan
+from medtl.methods.unlabelled import look_at_home
 from medtl.models import Classifier
 
 #: In place of a label, where there is none.
@@ -56,6 +56,8 @@ class PseudoLabel(Method):
         last: the share at the end; all, as in Lee, and to be measured too.
     """
 
+    one_class = True
+
     pseudo_label: Tensor
     class_weight: Tensor
 
@@ -67,7 +69,6 @@ class PseudoLabel(Method):
 
     def prepare(self, data: Any, progress: float) -> None:
         """Take the surest scans of each class."""
-        one_label_a_scan("pseudo-label", data)
         share = self.first + (self.last - self.first) * progress
         p = look_at_home(self.classifier, data["target"].cohort).logits.softmax(dim=1)
         self.pseudo_label = surest(p, share)

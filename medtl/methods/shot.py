@@ -11,7 +11,7 @@ from torch import Tensor
 
 from medtl.methods.base import Batch, Method
 from medtl.methods.losses import entropy
-from medtl.methods.unlabelled import look_at_home, one_label_a_scan
+from medtl.methods.unlabelled import look_at_home
 from medtl.models import Classifier
 
 
@@ -57,6 +57,7 @@ class SHOT(Method):
 
     roles = ("target",)
     own_statistics = True
+    one_class = True
     pseudo_label: Tensor
 
     def __init__(self, classifier: Classifier, pseudo_weight: float = 0.3, information_weight: float = 1.0) -> None:
@@ -68,7 +69,6 @@ class SHOT(Method):
 
     def prepare(self, data: Any, progress: float) -> None:
         """Give each scan the class of its nearest centroid."""
-        one_label_a_scan("shot", data)
         here = look_at_home(self.classifier, data["target"].cohort)
         self.pseudo_label = by_centroids(here.embedding, here.logits.softmax(dim=1))
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from medtl.errors import InputError
 from medtl.methods.base import Batch, Method
 from medtl.methods.losses import entropy
-from medtl.methods.unlabelled import look_at_home, one_label_a_scan
+from medtl.methods.unlabelled import look_at_home
 from medtl.models import Classifier
 
 BATCH_NORM = nn.modules.batchnorm._BatchNorm
@@ -46,6 +46,7 @@ class TENT(Method):
 
     roles = ("target",)
     own_statistics = True
+    one_class = True
     start: Tensor
     start_mean: Tensor
     batch_mean: Tensor
@@ -79,7 +80,6 @@ class TENT(Method):
 
     def prepare(self, data: Any, progress: float) -> None:
         """See how diverse the predictions are before the first step."""
-        one_label_a_scan("tent", data)
         if not len(self.start_mean):
             here = look_at_home(self.classifier, data["target"].cohort)
             self.start_mean = here.logits.softmax(dim=1).mean(dim=0)

@@ -17,8 +17,8 @@ from lightning_fabric import Fabric
 
 from medtl.data.cohort import Cohort
 from medtl.finetuning.heads import margin_scale
-from medtl.measures import auroc, information, rank_agreement
-from medtl.measures.validation import Candidate, ranked_by, signals_of
+from medtl.measures import information, rank_agreement
+from medtl.measures.validation import Candidate, mean_auroc, ranked_by, signals_of
 from medtl.methods import METHODS, Method
 from medtl.methods.shallow import FEATURE_METHODS
 from medtl.models import Classifier, create_backbone
@@ -147,7 +147,7 @@ def train_source_only(
     some_source = _some(held_out)
 
     def look(epoch: int, method: Method) -> dict[str, float]:
-        return {"source_auroc": _auroc(outputs(classifier.eval(), some_source)[0], some_source)}
+        return {"source_auroc": mean_auroc(outputs(classifier.eval(), some_source)[0], some_source.label)}
 
     log = fit(
         method,
@@ -209,7 +209,7 @@ def adapt_classifier(
         here = for_site(predictor, some_target, predictor.fixed)
         score = _information(outputs(here, some_target)[0], target)
         home = for_site(predictor, some_source, predictor.fixed) if chosen.own_statistics else predictor
-        source_auroc = _auroc(outputs(home, some_source)[0], some_source)
+        source_auroc = mean_auroc(outputs(home, some_source)[0], some_source.label)
         forgot = source_auroc < best.get("first_auroc", source_auroc) - MAY_FORGET
         best.setdefault("first_auroc", source_auroc)
         if epoch and not forgot and score >= best.get("score", -np.inf):
@@ -267,6 +267,12 @@ def adapt_cohorts(
         return trained[0]
 
     train: dict[str, Any] = {"fabric": fabric, "folder": folder}
+    expect_methods(
+        config,
+        warm or new_classifier(config, len(source.classes), source.recipe.channels, config.seed),
+        source=source,
+        target=target,
+    )
     start = time.monotonic()
     if warm is None:
         warm = timed("source-only", train_source_only(source, held_out, config, seed=config.seed, **train), start)
@@ -307,6 +313,25 @@ def adapt_cohorts(
     if best.source_weights is not None:
         features |= {"source_weight": best.source_weights, "source_weight_id": source.scan_id}
     return Adapted(models, at_source, log, decision, prior_of(source, config.balance), best.method, features, seconds)
+
+
+def expect_methods(config: Config, classifier: Classifier, **cohorts: Cohort) -> None:
+    """See whether each method can be made and can do with these scans, before hours go into what comes first.
+
+    Args:
+        config: says which, and their options.
+        classifier: one like that which they will start from; stays as it is.
+        cohorts: those of the methods' roles.
+
+    Raises:
+        InputError: one cannot.
+    """
+    for name, options in config.trials():
+        if name in FEATURE_METHODS:
+            FEATURE_METHODS[name](**options)
+        else:
+            METHODS[name].expect(cohorts)
+            METHODS[name](copy.deepcopy(classifier), **{**METHODS[name].known(cohorts), **options})
 
 
 def _average(tried: Mapping[str, Tried], source: Cohort, target: Cohort, device: torch.device) -> Tried | None:
@@ -474,17 +499,6 @@ def _information(logits: np.ndarray, cohort: Cohort) -> float:
         return information(_probabilities(logits))
     p = torch.sigmoid(torch.from_numpy(logits)).numpy()
     return float(np.mean([information(np.stack([1 - each, each], axis=1)) for each in p.T]))
-
-
-def _auroc(logits: np.ndarray, cohort: Cohort) -> float:
-    """The mean over classes where there are more than two."""
-    if cohort.multilabel:
-        known = ~np.isnan(cohort.label)
-        return float(np.nanmean([auroc(cohort.label[k, c], logits[k, c]) for c, k in enumerate(known.T)]))
-    if logits.shape[1] == 2:
-        return auroc(cohort.label, ranked_by(logits))
-    p = _probabilities(logits)
-    return float(np.nanmean([auroc(cohort.label == c, p[:, c]) for c in range(logits.shape[1])]))
 
 
 def _probabilities(logits: np.ndarray) -> np.ndarray:

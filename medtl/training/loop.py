@@ -163,9 +163,10 @@ def fit(
         `data_wait`, the share of the epoch's time in which the model waited for data.
 
     Raises:
-        InputError: a device would have fewer than two scans a step (no batch statistics), the checkpoint is of another
-            run, the disk is full, or a loss is not finite.
+        InputError: the method cannot do with these scans, a device would have fewer than two of them a step (no batch
+            statistics), the checkpoint is of another run, the disk is full, or a loss is not finite.
     """
+    method.expect({name: role.cohort for name, role in roles.items()})
     if plan.batch < 2 * fabric.world_size and fabric.world_size > 1:
         raise InputError(
             f"batch is {plan.batch} and devices {fabric.world_size}: each device needs two scans a step, so set batch "

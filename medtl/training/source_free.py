@@ -20,7 +20,15 @@ from medtl.methods import METHODS, Method
 from medtl.models import Classifier
 from medtl.models.batch_statistics import for_site
 from medtl.runs.predict import outputs
-from medtl.training.adaptation import LOOKS, Adapted, Decision, adapt_phases, signature_of, weights_signature
+from medtl.training.adaptation import (
+    LOOKS,
+    Adapted,
+    Decision,
+    adapt_phases,
+    expect_methods,
+    signature_of,
+    weights_signature,
+)
 from medtl.training.choice import AUTO, COLLAPSED, SOURCE_ONLY
 from medtl.training.config import Config
 from medtl.training.loop import fit
@@ -78,6 +86,7 @@ def adapt_without_source(
     """
     warm = copy.deepcopy(began)
     forget_prior(warm, prior)
+    expect_methods(config, warm, target=target)
     models, methods = {SOURCE_ONLY: began}, {}
     log: list[dict[str, Any]] = []
     seconds: dict[str, float] = {}

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -19,6 +20,7 @@ from medtl.measures.validation import (
     deep_embedded_risk,
     importance,
     importance_weighted_risk,
+    mean_auroc,
     scores_of,
     signals_of,
 )
@@ -197,6 +199,19 @@ def test_a_collapse_fools_entropy_and_not_the_others():
     fine = scores_of(plain)
     assert collapsed["entropy"] > fine["entropy"]
     assert all(collapsed[name] < fine[name] for name in ("information", "mcc", "corr-c", "nuclear-norm", "clusters"))
+
+
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_auroc_is_scikit_learns_of_classes_and_of_labels(k):
+    logits, label = RNG.normal(size=(60, k)), np.arange(60) % k
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    expected = roc_auc_score(label, p[:, 1] if k == 2 else p, multi_class="ovr", average="macro")
+    assert mean_auroc(logits, label) == pytest.approx(expected)
+    several = RNG.integers(0, 2, (60, k)).astype(float)
+    assert mean_auroc(logits, several) == pytest.approx(roc_auc_score(several, logits, average="macro"))
+    several[:20, 0] = np.nan
+    each = [roc_auc_score(y[~np.isnan(y)], z[~np.isnan(y)]) for y, z in zip(several.T, logits.T, strict=True)]
+    assert mean_auroc(logits, several) == pytest.approx(np.mean(each))
 
 
 def test_several_labels_are_the_mean_over_them():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -67,9 +68,10 @@ def test_several_labels_a_scan_are_learnt_or_refused_in_plain_words(name):
     method = make(name, 3)
     label = torch.from_numpy(np.array([[0, 1, np.nan], [1, 1, 0], [0, 0, 0], [1, np.nan, np.nan]], np.float32))
     dealt = {"source": volumes(4, label, 0), "target": volumes(4, None, 1)}
+    assert METHODS[name].one_class == (name in ONE_CLASS)
     if name in ONE_CLASS:
         with pytest.raises(InputError, match="needs one class a scan"):
-            losses_of(method, dealt)
+            method.expect({"source": SimpleNamespace(multilabel=True)})
     else:
         assert all(torch.isfinite(loss) for loss in losses_of(method, dealt).values())
 

@@ -154,6 +154,11 @@ def test_without_weights_on_this_machine_it_is_random_and_says_so(monkeypatch, t
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     backbone, pretrained = new_backbone("test_efficientnet", None, 1)
     assert not pretrained and backbone.conv_stem.in_channels == 1
+    prepared(Distill(teacher(), **SMALL))
+    made = Distill(teacher(), "test_efficientnet", channels=1)
+    assert not said  # before it is trained
+    prepared(made)
+    assert len(said) == 1
     assert "test_efficientnet begins with random weights" in said[0] and "student_weights" in said[0]
 
 

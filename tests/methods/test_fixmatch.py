@@ -63,6 +63,5 @@ def test_weak_view_has_no_gradient():
 
 def test_it_asks_for_two_views_and_one_label_a_scan():
     assert FixMatch.views == 2
-    role = SimpleNamespace(cohort=SimpleNamespace(multilabel=True))
-    with pytest.raises(InputError, match="fixmatch knows one label a scan only"):
-        method().prepare({"source": role}, 0.0)
+    with pytest.raises(InputError, match="FixMatch needs one class a scan"):
+        method().expect({"source": SimpleNamespace(multilabel=True)})

@@ -104,7 +104,5 @@ def test_share_grows():
 
 
 def test_several_labels_a_scan_are_refused():
-    cohort = Rows(4)
-    cohort.multilabel = True
-    with pytest.raises(InputError, match="pseudo-label knows one label a scan only"):
-        method().prepare({"target": SimpleNamespace(cohort=cohort)}, 0.0)
+    with pytest.raises(InputError, match="PseudoLabel needs one class a scan"):
+        method().expect({"target": SimpleNamespace(multilabel=True)})

@@ -69,6 +69,5 @@ def test_the_head_stays_and_the_rest_learns():
 
 def test_no_source_is_asked_for_and_several_labels_are_refused():
     assert SHOT.roles == ("target",) and SHOT.own_statistics
-    role = SimpleNamespace(cohort=SimpleNamespace(multilabel=True))
-    with pytest.raises(InputError, match="shot knows one label a scan only"):
-        method().prepare({"target": role}, 0.0)
+    with pytest.raises(InputError, match="SHOT needs one class a scan"):
+        method().expect({"target": SimpleNamespace(multilabel=True)})

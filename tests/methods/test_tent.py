@@ -155,6 +155,5 @@ def test_a_backbone_without_batch_normalisation_is_refused(norm):
 
 def test_no_source_is_asked_for_and_several_labels_are_refused():
     assert TENT.roles == ("target",) and TENT.own_statistics
-    role = SimpleNamespace(cohort=SimpleNamespace(multilabel=True))
-    with pytest.raises(InputError, match="tent knows one label a scan only"):
-        method().prepare({"target": role}, 0.0)
+    with pytest.raises(InputError, match="TENT needs one class a scan"):
+        method().expect({"target": SimpleNamespace(multilabel=True)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from medtl import progress
 from medtl.errors import InputError
 from medtl.methods import METHODS
 from medtl.models import Classifier
-from medtl.training import adaptation, loop
+from medtl.training import adaptation, loop, source_free
 from medtl.training.adaptation import adapt_classifier, adapt_cohorts, adapt_phases, decide, signature_of
 from medtl.training.config import Config
 from medtl.training.roles import expect_prior_of
@@ -184,7 +184,7 @@ def adapted(monkeypatch, tmp_path, scores: list[float], source: list[float]) -> 
     monkeypatch.setattr(loop, "EPOCH", 2)
     left, home = list(scores), list(source)
     monkeypatch.setattr(adaptation, "information", lambda probabilities: left.pop(0))
-    monkeypatch.setattr(adaptation, "_auroc", lambda logits, cohort: home.pop(0))
+    monkeypatch.setattr(adaptation, "mean_auroc", lambda logits, label: home.pop(0))
     monkeypatch.setattr(adaptation, "outputs", lambda model, cohort: (np.zeros((4, 2), np.float32), None))
     seen: list[dict[str, torch.Tensor]] = []
     for_site = adaptation.for_site
@@ -354,6 +354,40 @@ def test_methods_of_all_kinds_are_tried_and_one_is_kept(monkeypatch, tmp_path, s
     assert found.models["adapted"].backbone.layers[0].kernel_size == (5, 5)
     assert np.array_equal(found.features["source_weight"], np.arange(48))
     assert len(found.features["source_weight_id"]) == 48
+
+
+class Unwilling(METHODS["dann"]):
+    """DANN that cannot be made."""
+
+    def __init__(self, classifier: Classifier) -> None:
+        raise InputError("not with me")
+
+
+@pytest.mark.parametrize(
+    ("methods", "options", "refusal"),
+    [
+        (("dann", "unwilling"), {}, "not with me"),
+        (("dann", "reweighted"), {"reweighted": {"by": "kmn"}}, "did you mean .kmm."),
+        (("dann", "mcc"), {}, "MCC needs one class a scan"),
+    ],
+)
+@pytest.mark.parametrize("source", [True, False])
+def test_what_a_method_refuses_is_said_before_anything_is_trained(
+    monkeypatch, tmp_path, small, methods, options, refusal, source
+) -> None:
+    monkeypatch.setitem(METHODS, "unwilling", Unwilling)
+    for module in (adaptation, source_free):
+        monkeypatch.setattr(module, "fit", lambda *told, **more: pytest.fail("it trains"))
+    config = small.model_copy(update={"harmonise": (), "methods": methods, "options": options})
+    place = Fabric(accelerator="cpu", devices=1), tmp_path
+    cohorts = pictures(0), pictures(0, n=24), pictures(1, labelled=False)
+    cohorts = [replace(cohort, multilabel="mcc" in methods) for cohort in cohorts]
+    with pytest.raises(InputError, match=refusal):
+        if source:
+            adapt_cohorts(*cohorts, config, *place)
+        else:
+            began = shifted.make("source-only").classifier
+            source_free.adapt_without_source(began, cohorts[2], config, *place, prior=np.zeros(2))
 
 
 def test_each_method_begins_from_the_same_model_whatever_was_tried_before(monkeypatch, tmp_path, small) -> None:
