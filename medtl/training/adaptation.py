@@ -76,8 +76,8 @@ class Adapted:
         log: rows of the training log.
         decision: which model is handed over.
         prior: (K,) what `expect_prior_of` added to the biases of the models.
-        features: embeddings of both sites before and after; where the method weighs them, the source's scans and how
-            much each counts.
+        features: embeddings of both sites before and, unless the method moves none, after; where the method weighs
+            them, the source's scans and how much each counts.
         seconds: how long each phase trained in this process.
     """
 
@@ -310,6 +310,8 @@ def adapt_cohorts(
     at_source = {role: tried[name].at_source for role, name in names.items()}
     best = tried[decision.kept or SOURCE_ONLY]
     features = _embeddings(models, at_source, held_out, target)
+    if best.method in FEATURE_METHODS:  # they judge by the backbone's features, and move no embedding
+        features = {name: each for name, each in features.items() if not name.endswith("_after")}
     if best.source_weights is not None:
         features |= {"source_weight": best.source_weights, "source_weight_id": source.scan_id}
     return Adapted(models, at_source, log, decision, prior_of(source, config.balance), best.method, features, seconds)

@@ -35,7 +35,8 @@ class Happened:
     """What adapting did.
 
     Attributes:
-        distances: between the sites before and after; empty where nothing was adapted.
+        distances: between the sites before and after; empty where nothing was adapted, or by a method on features,
+            which moves none.
         shares: the target's class shares by the handed-over model; empty for fewer than 20 scans of either site.
         unlike: share of the target's scans that are unlike any of the source's to source-only; nan where unknown.
         signals: the numbers in it that `negative_transfer` looks at beside those of the decision.
@@ -97,6 +98,8 @@ def _shares(said: Said, held_out: Cohort, target: Cohort, task: str) -> list[Cla
 def _distances(adapted: Adapted, said: Mapping[str, Said], target: Cohort) -> list[Alignment]:
     """Of the embeddings that the Run keeps, which are of some scans."""
     held = adapted.features
+    if "target_after" not in held:
+        return []
     row_of = {name: row for row, name in enumerate(target.scan_id)}
     here = said["adapted"].here[[row_of[name] for name in held["target_id"]]]
     return alignment(

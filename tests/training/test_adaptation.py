@@ -390,6 +390,14 @@ def test_what_a_method_refuses_is_said_before_anything_is_trained(
             source_free.adapt_without_source(began, cohorts[2], config, *place, prior=np.zeros(2))
 
 
+@pytest.mark.parametrize("name", ["standardise", "dann"])
+def test_where_no_embedding_is_moved_none_is_kept_as_moved(monkeypatch, tmp_path, small, name) -> None:
+    monkeypatch.setattr(adaptation, "ranking", lambda candidates, select: [name])
+    found = tried(monkeypatch, tmp_path, small, method=name)
+    assert {"source_before", "target_before"} <= found.features.keys()
+    assert ("source_after" in found.features) == ("target_after" in found.features) == (name == "dann")
+
+
 def test_each_method_begins_from_the_same_model_whatever_was_tried_before(monkeypatch, tmp_path, small) -> None:
     alone = tried(monkeypatch, tmp_path / "alone", small, method="dann")
     monkeypatch.setattr(adaptation, "ranking", lambda candidates, select: ["dann", "standardise", "own"])

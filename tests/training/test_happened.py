@@ -48,7 +48,9 @@ def logits_of(label: np.ndarray, classes: int = 3, skill: float = 3.0) -> np.nda
     return skill * np.eye(classes)[label] + RNG.normal(size=(len(label), classes))
 
 
-def happened(truth: np.ndarray, *, moved: float = 0.0, after=None, method="dann", unlike=NOTHING, handed="adapted"):
+def happened(
+    truth: np.ndarray, *, moved: float = 0.0, after=None, method="dann", unlike=NOTHING, handed="adapted", kept=()
+):
     """A target of these classes, whose features lie `moved` further from the source's after adapting."""
     label = np.arange(240) % 3
     held_out, target = Scans(label), Scans(np.full(len(truth), -1))
@@ -63,8 +65,17 @@ def happened(truth: np.ndarray, *, moved: float = 0.0, after=None, method="dann"
         "source_before": source, "source_after": source, "target_before": there, "target_after": there + moved,
         "source_label": label, "target_id": target.scan_id[chosen],
     }  # fmt: skip
+    features = {name: features[name] for name in kept or features}
     adapted = Adapted(Decision(handed, {"source_auroc": 0.9, "adapted_source_auroc": 0.9}), features, method)
     return what_happened(adapted, said, held_out, target, unlike, "multiclass"), truth[chosen]
+
+
+def test_a_method_that_moves_no_embedding_has_no_distances_and_no_warning_of_them() -> None:
+    truth, before = np.arange(240) % 3, ("source_before", "target_before", "source_label", "target_id")
+    found, _ = happened(truth, moved=3.0)
+    assert found.distances and found.warnings
+    found, _ = happened(truth, moved=3.0, kept=before)
+    assert not found.distances and not found.warnings and found.shares
 
 
 def test_where_all_went_well_nothing_is_said() -> None:
