@@ -41,6 +41,7 @@ def test_is_committed_without_outputs(notebook):
     assert not any(cell.outputs or cell.execution_count for cell in cells)
 
 
+@pytest.mark.slow
 def test_runs_from_the_first_cell_to_the_last(notebook, sample_data, tmp_path, monkeypatch):
     (parameters,) = (cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ()))
     kept = [line for line in parameters.source.splitlines() if line.startswith(("from ", "import "))]

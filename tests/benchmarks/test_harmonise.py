@@ -45,6 +45,7 @@ def test_recipes_learn_from_as_many_scans_as_the_verb_takes(monkeypatch) -> None
     assert read == [f"{i}" for i in range(0, 450, 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_dir(), reason="needs the scans of ../shared/data/ultrasound")
 def test_it_trains_a_row_at_pixel_level_and_one_on_batches(tmp_path: Path) -> None:
     command = [sys.executable, ROOT / "benchmarks" / "harmonise.py", "--quick", "--rows", "histogram,FDA"]

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parent.parent.parent
 
 
+@pytest.mark.slow
 def test_a_quick_run_prints_both_targets(shared_data: Path) -> None:
     command = [sys.executable, ROOT / "benchmarks" / "stain.py", "--quick"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -60,6 +60,7 @@ def test_one_way_is_trained_in_chunks_and_the_rows_of_the_others_keep_their_name
     assert {way.name for way in volumes.WAYS if setting.of(way) == setting} == set(names)
 
 
+@pytest.mark.slow
 def test_it_runs_and_goes_on_where_it_was_cut(volumes, tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.setenv("MEDTL_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(volumes, "RESULTS", tmp_path)

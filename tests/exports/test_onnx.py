@@ -118,6 +118,7 @@ def test_force_replaces_an_export_and_another_model_of_the_run_can_be_exported(
     np.testing.assert_allclose(Export.load(old).outputs(pixels)[0], expected.logits, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_attention_backbone_in_colour_can_be_exported(tmp_path: Path) -> None:
     recipe = dataclasses.replace(small.RECIPE, size=160, channels=3)
     run = small.run(

@@ -189,6 +189,7 @@ def test_the_default_is_a_fifth_of_the_default_backbone():
     assert METHODS["distill"].known({"source": Scans(2, channels=3)}) == {"channels": 3}
 
 
+@pytest.mark.slow
 def test_its_run_predicts_and_its_export_is_smaller(tmp_path):
     """Each model of the Run is read and exported on the backbone that it has."""
     warm = small.classifier(backbone="test_resnet", seed=1)

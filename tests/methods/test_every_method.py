@@ -42,6 +42,11 @@ def name(request) -> str:
     return request.param
 
 
+#: Those with state of another kind each run always, the rest with the slow tests.
+KINDS = ("source-only", "dann", "mcd", "mean-teacher", "dsbn", "kmm", "shot")
+SLOWLY = [pytest.param(name, marks=[] if name in KINDS else [pytest.mark.slow]) for name in METHODS]
+
+
 def start(names: str, folder: Path, devices: int = 1, slow: bool = False) -> subprocess.Popen:
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, HERE / "shifted.py", names, folder, str(devices), *(["slow"] if slow else [])]
@@ -49,6 +54,7 @@ def start(names: str, folder: Path, devices: int = 1, slow: bool = False) -> sub
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
+@pytest.mark.parametrize("name", SLOWLY)
 def test_learns_the_source_and_adapts_to_the_target(name):
     problem = shifted.PROBLEM_OF.get(name, "shortcut")
     method = shifted.train(name)
@@ -66,11 +72,6 @@ def test_source_only_fails_every_problem(problem):
     classifier = shifted.source_only(problem, 0)
     assert shifted.accuracy(classifier, 0, problem) > 0.9
     assert shifted.accuracy(classifier, 1, problem) < 0.65
-
-
-#: Those with state of another kind each run always, the rest with the slow tests.
-KINDS = ("source-only", "dann", "mcd", "mean-teacher", "dsbn", "kmm", "shot")
-SLOWLY = [pytest.param(name, marks=[] if name in KINDS else [pytest.mark.slow]) for name in METHODS]
 
 
 @pytest.mark.parametrize("name", SLOWLY)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 from lightning_fabric import Fabric
 from torch import nn
@@ -82,6 +83,7 @@ def features(volumes: Volumes, backbone: nn.Module) -> Volumes:
     return Volumes(np.stack(given), volumes.label, volumes.lesion)
 
 
+@pytest.mark.slow
 def test_the_largest_weight_lies_on_the_slice_with_the_lesion(shared_data: Path) -> None:
     """Over eight seeds, of lesions and of weights, 91 to 97 in 100 volumes and 88 to 100 in 100 slices are right."""
     torch.manual_seed(0)

@@ -214,6 +214,7 @@ def test_several_methods_from_the_shell_and_after_a_kill(place: Path, tmp_path: 
     assert log_of(out).equals(log_of(run.path))
 
 
+@pytest.mark.slow
 def test_answers_averaged_with_source_onlys(place: Path, tmp_path: Path) -> None:
     """The same training with and without: the mean of both, in the Run, in an export, and to start from."""
     plain = start(place, tmp_path / "plain", config=two_sites.config(place, "plain.yaml"))
@@ -245,6 +246,7 @@ def test_the_help_names_every_score() -> None:
     assert all(re.search(rf"\b{name}\b", help_of_select) for name in ("auto", *SCORES))
 
 
+@pytest.mark.slow
 def test_a_student_is_on_a_network_of_its_own(place: Path, tmp_path: Path, monkeypatch) -> None:
     """Run, prediction and a further adaptation know which model has which."""
     monkeypatch.setattr("medtl.training.adaptation.choose", lambda candidates, select: ("distill", "a test"))
@@ -297,7 +299,7 @@ def kill_at(out: Path, phase: str, told: list[str]) -> None:
     assert 0 < torch.load(out / "checkpoints" / f"{phase}.pt", weights_only=True)["step"] < 6
 
 
-@pytest.mark.parametrize("when", ["witness", "dann"])
+@pytest.mark.parametrize("when", [pytest.param("witness", marks=pytest.mark.slow), "dann"])
 def test_killed_and_resumed_ends_at_the_same_weights(run: Run, place: Path, tmp_path: Path, when: str) -> None:
     out = tmp_path / "run"
     kill_at(out, when, words(place, out))

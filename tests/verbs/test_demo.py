@@ -111,7 +111,7 @@ def test_once_more_is_quick_and_says_the_same(done: tuple[Path, dict[str, Any]],
     assert max(map(len, said.splitlines())) <= 250
 
 
-@pytest.mark.parametrize("when", ["witness", "dann"])
+@pytest.mark.parametrize("when", [pytest.param("witness", marks=pytest.mark.slow), "dann"])
 def test_cut_off_in_the_middle_it_goes_on(
     done: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
@@ -131,6 +131,7 @@ def test_cut_off_in_the_middle_it_goes_on(
     assert result["models"]["fine-tuned"]["auroc"] == done[1]["models"]["fine-tuned"]["auroc"]
 
 
+@pytest.mark.slow
 def test_force_starts_over(done: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     shutil.copytree(done[0], tmp_path / "demo")
     (tmp_path / "demo" / "adapted" / "run.json").write_text("damaged")

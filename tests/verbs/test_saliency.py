@@ -43,6 +43,7 @@ def masked(folder: Path, n: int = 6) -> Manifest:
     return Manifest(manifest.frame.assign(lesion_mask=names, split="calibrate"))  # so that no test split is dealt
 
 
+@pytest.mark.slow
 def test_every_model_and_method_is_scored_and_no_mask_is_named(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
