@@ -89,6 +89,7 @@ def test_preparing_gives_the_same_pixels(address: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(there.stacked(), here.stacked())
 
 
+@pytest.mark.slow
 def test_no_scheduler_there() -> None:
     with pytest.raises(InputError, match="no Dask scheduler answers at tcp"), work_on("tcp://127.0.0.1:9"):
         pass

@@ -95,5 +95,6 @@ def test_the_job(tmp_path: Path) -> None:
     assert (tmp_path / "exported.csv").is_file() and (tmp_path / "evaluation" / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_the_default_backbone_needs_none(tmp_path: Path) -> None:
     without_network("from medtl.models import create_backbone; create_backbone()", tmp_path)

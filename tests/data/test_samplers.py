@@ -123,6 +123,7 @@ def test_a_turn_deals_the_share_of_each_rounded_down_or_up(weights, seed):
     assert np.abs(turns.mean(0) - share).max() < 0.1  # three of 50 turns more or less, of which it may err either way
 
 
+@pytest.mark.slow
 @given(WEIGHTS, st.integers(0, 3), st.integers(0, 500))
 def test_nothing_with_a_weight_starves(weights, seed, begin):
     """From any turn on, a scan that is due a row in s turns is dealt within 3 s."""

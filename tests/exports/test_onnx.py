@@ -182,6 +182,7 @@ def test_real_scans_and_the_real_backbone(shared_data: Path, tmp_path: Path) -> 
     assert ours.drop(columns=["p_yes", "p_no"]).equals(theirs.drop(columns=["p_yes", "p_no"]))
 
 
+@pytest.mark.slow
 def test_a_model_that_attends_gives_the_weights_of_its_slices(tmp_path: Path) -> None:
     model = small.classifier(seed=4, pooling="attention")
     with torch.no_grad():  # so that the weights differ

@@ -45,6 +45,7 @@ def test_a_sign_in_the_last_features_is_not_lost_among_the_others():
     assert np.mean(gains) > -0.03
 
 
+@pytest.mark.slow
 def test_it_says_when_early_layers_foretell_the_labels_better():
     assert np.median([Layers.head(few_of(EARLIEST, seed, shots=40)).shares[EARLY] for seed in range(3)]) > TOLD_FROM
     assert np.median([Layers.head(few_of(LAST, seed, shots=40)).shares[EARLY] for seed in range(3)]) < 0

@@ -31,6 +31,7 @@ def test_a_file_size_that_tells_the_label_is_warned_of():
     assert all(row.scans == len(label) for row in rows)
 
 
+@pytest.mark.slow
 def test_permuted_labels_are_not_warned_of():
     warned = 0
     for seed in range(20):
@@ -52,6 +53,7 @@ def null(seed: int, patients: int = 20, scans: int = 10) -> tuple[np.ndarray, np
     return table, label, group.astype(str)
 
 
+@pytest.mark.slow
 def test_twenty_patients_with_ten_scans_each_are_not_two_hundred():
     """Of these ten reports three warned while scans of a patient were taken for several."""
     reports = [find_shortcuts(null(seed)[0], FEATURES, *null(seed)[1:]) for seed in range(10)]

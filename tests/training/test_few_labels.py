@@ -107,7 +107,7 @@ def test_a_model_from_the_backbone_says_nothing_before(place):
     assert np.ptp(outputs(from_backbone(config, 2, place[0].recipe.channels).eval(), place[0])[0]) == 0
 
 
-@pytest.mark.parametrize("strategy", ["full", "lp-ft"])
+@pytest.mark.parametrize("strategy", ["full", pytest.param("lp-ft", marks=pytest.mark.slow)])
 def test_patients_held_out_say_how_long(place, tmp_path, monkeypatch, strategy):
     """Twelve patients a class are made enough; the whole of it is resumed from its checkpoints."""
     monkeypatch.setattr(early_stopping, "ENOUGH", 12)

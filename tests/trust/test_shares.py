@@ -79,6 +79,7 @@ def test_black_box_estimate_solves_the_confusion():
     assert solved_shares(p, label, here) == pytest.approx([0.2, 0.8])
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_truth_as_often_as_it_says():
     held = []
     for seed in range(30):

@@ -191,6 +191,7 @@ def test_candidates_are_tried_and_one_is_kept(place: Path, tmp_path: Path) -> No
     assert len(run.names) == 2
 
 
+@pytest.mark.slow
 def test_several_methods_from_the_shell_and_after_a_kill(place: Path, tmp_path: Path) -> None:
     """Whole and cut off while the second trained: the same models, table and log."""
     told = words(place, tmp_path / "whole", "--methods", "deep-coral,standardise", "dann", "--select", "snd")
