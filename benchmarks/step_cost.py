@@ -6,7 +6,8 @@
 A step is the method's losses on a batch of each site, their gradient and AdamW's step. The two passes are those of the
 same classifier: forward and backward on the source with cross-entropy, forward and backward on the target, and the same
 AdamW's step; what a method does beside them (a discriminator, kernels, a transport plan) is what it costs. The default
-classifier at 112 x 112, on batches that lie on the device; what the loop adds is measured by loop_overhead.py.
+classifier at 112 x 112, on batches that lie on the device, in memory that is kept from step to step as the loop keeps
+it; what the loop adds is measured by loop_overhead.py.
 
 Both take turns, a block each, in one process, after one that is not counted; the figure is the median over the blocks
 of the ratio of their times, by the clock and by processor time. The second is the one to trust where other work runs on
@@ -20,6 +21,7 @@ import copy
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -28,6 +30,7 @@ from torch.nn import functional as F
 
 from medtl.methods import METHODS, Batch, Method
 from medtl.models import Classifier, create_backbone
+from medtl.training.memory import kept_memory
 
 SIZE, BATCH = 112, 32
 NAMES = ("dann", "cdan", "dan", "deep-coral", "jan", "deep-jdot", "afn", "mcc", "mdd")
@@ -78,7 +81,7 @@ def of_passes(classifier: Classifier, dealt: dict[str, Batch]) -> Callable[[], N
     return step
 
 
-def measure(name: str, blocks: int, steps: int, device: torch.device) -> dict[str, Any]:
+def measure(name: str, blocks: int, steps: int, device: torch.device, kept: bool = True) -> dict[str, Any]:
     """One row: the ratio of times, block by block."""
     method = make(name, device)
     dealt = {"source": batch(True, 0, device), "target": batch(False, 1, device)}
@@ -87,14 +90,16 @@ def measure(name: str, blocks: int, steps: int, device: torch.device) -> dict[st
     busy: dict[str, list[float]] = {"method": [], "passes": []}
     for block in range(-1, blocks):
         for which in ("method", "passes")[:: 1 if block % 2 else -1]:
-            _wait(device)
-            began, began_busy = time.perf_counter(), time.process_time()
-            for _ in range(steps):
-                taken[which]()
-            _wait(device)
-            if block >= 0:
-                seconds[which].append(time.perf_counter() - began)
-                busy[which].append(time.process_time() - began_busy)
+            with kept_memory() if kept else nullcontext():
+                taken[which]()  # what another's blocks left behind
+                _wait(device)
+                began, began_busy = time.perf_counter(), time.process_time()
+                for _ in range(steps):
+                    taken[which]()
+                _wait(device)
+                if block >= 0:
+                    seconds[which].append(time.perf_counter() - began)
+                    busy[which].append(time.process_time() - began_busy)
     ratios, busy_ratios = (
         [one / other for one, other in zip(times["method"], times["passes"], strict=True)] for times in (seconds, busy)
     )
@@ -120,6 +125,7 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=15, help="of each")
     parser.add_argument("--steps", type=int, default=5, help="a block")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--handed-back", action="store_true", help="with freed memory handed back to the system")
     given = parser.parse_args()
     torch.set_flush_denormal(True)
     torch.set_num_threads(1)
@@ -129,7 +135,9 @@ def main() -> None:
     lines = []
     for name in given.methods.split(","):
         key = {"method": name, "blocks": given.blocks, "steps": given.steps, "batch": BATCH, "size": SIZE}
-        row = rows.row({**key, "device": place}, lambda: measure(name, given.blocks, given.steps, device))  # noqa: B023
+        key |= {"device": place, "kept": not given.handed_back}
+        told = name, given.blocks, given.steps, device, key["kept"]
+        row = rows.row(key, lambda: measure(*told))  # noqa: B023
         found = row["result"]
         times = [f"{found[which]:.1f} ms" for which in ("ms_a_step", "ms_two_passes")]
         ratios = [

@@ -24,6 +24,7 @@ from medtl.models import Classifier
 from medtl.models.chunks import is_cut
 from medtl.progress import track
 from medtl.training.checkpoint import load_checkpoint, save_checkpoint
+from medtl.training.memory import kept_memory
 
 #: Steps between two looks at the model: one "epoch" of the log, of the checkpoints and of the choice.
 EPOCH = 50
@@ -189,7 +190,7 @@ def fit(
     elif after_epoch is not None:
         log.append({"phase": phase, "epoch": 0, "step": 0, "progress": 0.0, **after_epoch(0, method)})
 
-    with Loader(dealer.deal, range(first, plan.steps), fabric.device) as loader:
+    with kept_memory(), Loader(dealer.deal, range(first, plan.steps), fabric.device) as loader:
         dealt = iter(loader)
         starts = range(first, plan.steps, EPOCH)
         for start in track(starts, phase, total=len(starts)):
