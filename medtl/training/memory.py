@@ -22,7 +22,7 @@ def kept_memory() -> Iterator[None]:
     The peak stays what it was. Elsewhere than on Linux with glibc nothing is done.
     """
     malloc = ctypes.CDLL(None) if sys.platform == "linux" else None
-    if not hasattr(malloc, "mallopt"):  # such as musl
+    if malloc is None or not hasattr(malloc, "mallopt"):  # musl has it not
         yield
         return
     for option, value in KEEP.items():
