@@ -13,7 +13,7 @@ from medtl.training import memory
 from medtl.training.memory import kept_memory
 
 BLOCK = 64  # MiB
-#: In a process of its own, whose memory no other test has been in: page faults of ten blocks, each filled and freed
+#: In a process of its own, whose memory no other test has been in: page faults of forty blocks, each filled and freed
 #: before the next, and MiB held, as they are usually, within, and after a fault within.
 CHILD = f"""
 import json, resource
@@ -26,7 +26,7 @@ def block():
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(10):
+    for _ in range(40):
         block()
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
@@ -51,7 +51,7 @@ print(json.dumps(found))
 def test_it_is_fetched_once_and_not_page_by_page_each_time_and_goes_back_in_the_end():
     done = subprocess.run([sys.executable, "-c", CHILD], check=True, capture_output=True, text=True)
     found = json.loads(done.stdout)
-    assert found["within"] < 0.35 * found["usual"]
+    assert found["within"] < 0.5 * found["usual"]
     assert found["kept"] > found["before"] + 3 * BLOCK
     assert found["after"] < found["before"] + BLOCK / 2
 
