@@ -134,7 +134,7 @@ def child(name: str, folder: Path) -> None:
     began = time.perf_counter()
     files = CHILDREN[name](folder)
     seconds = time.perf_counter() - began
-    of_worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    of_worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024  # of a copy of this process: all its own
     print(json.dumps({"seconds": seconds, "files": files, "peak": peak_memory(), "worker": of_worker}))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -55,16 +56,21 @@ class Method(nn.Module):
         return {}
 
     @classmethod
-    def expect(cls, cohorts: Mapping[str, Any]) -> None:
-        """See whether it can do with the cohorts of its roles; the loop asks, and `adapt` before it trains anything.
+    def expect(cls, cohorts: Mapping[str, Any], name: str) -> None:
+        """See whether it can do with the cohorts of its roles; `fit` asks, and `adapt` before it trains anything.
+
+        Args:
+            cohorts: role -> cohort.
+            name: what the user calls it.
 
         Raises:
-            InputError: it needs one class a scan, and some scans can have several labels.
+            InputError: it needs one class a scan, and these scans can have several labels.
         """
-        if cls.one_class and any(getattr(cohort, "multilabel", False) for cohort in cohorts.values()):
+        if cls.one_class and any(np.ndim(cohort.label) > 1 for cohort in cohorts.values()):
+            others = "use dann or mean-teacher, or " if "source" in cohorts else ""
             raise InputError(
-                f"{cls.__name__} needs one class a scan, and these scans can have several labels: use dann or "
-                "mean-teacher, or adapt for each label by itself"
+                f"{name} needs one class a scan, and these scans can have several labels: {others}adapt for "
+                "each label by itself"
             )
 
     def forward(self, batch: Batch) -> Output:
@@ -93,7 +99,7 @@ class Method(nn.Module):
         return (Step(),)
 
     def losses(self, batch: Mapping[str, Batch], progress: float) -> dict[str, Tensor]:
-        """Named losses; their sum is minimised. `progress` runs in [0, 1]."""
+        """Named losses; their sum is minimised. `progress` runs in [0, 1]. Without `fit`, ask `expect` first."""
         raise TypeError(f"{type(self).__name__} defines no losses")
 
     def after_step(self, progress: float) -> None:

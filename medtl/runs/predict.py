@@ -47,7 +47,7 @@ def predict(
     from medtl.data import Cohort
 
     if uncertainty:
-        refuse_what_cannot_be(uncertainty, run, members)
+        refuse_what_cannot_be(uncertainty, run, members, which)
     rows = list(manifest)
     trust, usable = run.trust(which), [row for row in rows if row.status == "ok"]
     given: dict[str, tuple[np.ndarray, np.ndarray]] = {}

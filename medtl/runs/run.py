@@ -9,7 +9,7 @@
         trust.json          per model: calibrator, threshold, conformal sets, out-of-distribution
         log.csv             the training log
         metrics.json        numbers of the training
-        features.npz        embeddings of both sites before and after
+        features.npz        embeddings of both sites before and, but for methods on features, after
 
 Nothing in it names a patient or a place on a disk.
 """

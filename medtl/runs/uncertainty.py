@@ -80,11 +80,11 @@ def uncertainty_of(way: str, asked: Asked) -> Uncertain:
     Raises:
         InputError: there is no such way, or this Run does not hold what it takes.
     """
-    refuse_what_cannot_be(way, asked.run, asked.members)
+    refuse_what_cannot_be(way, asked.run, asked.members, asked.which)
     return summary(UNCERTAINTIES[way](asked), asked.run.task)
 
 
-def refuse_what_cannot_be(way: str, run: Run, members: Sequence[Run]) -> None:
+def refuse_what_cannot_be(way: str, run: Run, members: Sequence[Run], which: str = MODEL) -> None:
     """Say what is missing before anything long is begun.
 
     Raises:
@@ -93,10 +93,10 @@ def refuse_what_cannot_be(way: str, run: Run, members: Sequence[Run]) -> None:
     if way not in UNCERTAINTIES:
         advice = nearest(way, UNCERTAINTIES, f"choose one of {', '.join(UNCERTAINTIES)}")
         raise InputError(f"there is no uncertainty {way!r}: {advice}")
-    if way == "laplace" and not _holds_embeddings(run):
+    if way == "laplace" and not {_embedding_of(run, which), "source_label"} <= _held(run):
         raise InputError(
-            f"{run.path} holds no embeddings of its source ({EMBEDDINGS}), which laplace takes: "
-            "use a Run of `medtl adapt`, or another way, such as views"
+            f"{run.path} holds no embeddings of its source as this model sees it ({EMBEDDINGS}), which laplace takes: "
+            "use a Run of `medtl adapt` by another method than one on features, or another way, such as views"
         )
     if way == "ensemble" and not members:
         raise InputError(
@@ -216,10 +216,8 @@ def classifier_embedding(classifier: Classifier, features: ArrayLike) -> np.ndar
 
 def laplace_of(run: Run, which: str, classifier: Classifier) -> Laplace:
     """The posterior of a model's last layer, from what its Run holds."""
-    role = run.decision.get("handed_over") if which == MODEL else which
-    held = "source_after" if role == "adapted" else "source_before"
     with np.load(run.path / EMBEDDINGS) as kept:
-        embedding, label = kept[held], kept["source_label"]
+        embedding, label = kept[_embedding_of(run, which)], kept["source_label"]
     with torch.inference_mode():
         logits = classifier.head(torch.from_numpy(np.array(embedding, np.float32))).numpy()
     posterior = fit_laplace(embedding, logits, run.task)
@@ -236,11 +234,18 @@ def augmentation_of(config: dict[str, Any], recipe: Recipe) -> Augmentation:
     return Augmentation(**told)
 
 
-def _holds_embeddings(run: Run) -> bool:
+def _embedding_of(run: Run, which: str) -> str:
+    """The name of the array that a model's embeddings of the source are in."""
+    role = run.decision.get("handed_over") if which == MODEL else which
+    return "source_after" if role == "adapted" else "source_before"
+
+
+def _held(run: Run) -> set[str]:
+    """The names of the arrays that a Run holds."""
     if not (run.path / EMBEDDINGS).is_file():
-        return False
+        return set()
     with np.load(run.path / EMBEDDINGS) as kept:
-        return {"source_before", "source_after", "source_label"} <= set(kept.files)
+        return set(kept.files)
 
 
 def _calibrated(run: Run, which: str, logits: np.ndarray) -> np.ndarray:

@@ -76,8 +76,8 @@ class Adapted:
         log: rows of the training log.
         decision: which model is handed over.
         prior: (K,) what `expect_prior_of` added to the biases of the models.
-        features: embeddings of both sites before and, unless the method moves none, after; where the method weighs
-            them, the source's scans and how much each counts.
+        features: embeddings of both sites before and, unless the method judges by what lies before them, after; where
+            it weighs the source's scans, these and how much each counts.
         seconds: how long each phase trained in this process.
     """
 
@@ -310,7 +310,7 @@ def adapt_cohorts(
     at_source = {role: tried[name].at_source for role, name in names.items()}
     best = tried[decision.kept or SOURCE_ONLY]
     features = _embeddings(models, at_source, held_out, target)
-    if best.method in FEATURE_METHODS:  # they judge by the backbone's features, and move no embedding
+    if best.method in FEATURE_METHODS:  # they judge by the features before the embedding, which says nothing of them
         features = {name: each for name, each in features.items() if not name.endswith("_after")}
     if best.source_weights is not None:
         features |= {"source_weight": best.source_weights, "source_weight_id": source.scan_id}
@@ -332,7 +332,7 @@ def expect_methods(config: Config, classifier: Classifier, **cohorts: Cohort) ->
         if name in FEATURE_METHODS:
             FEATURE_METHODS[name](**options)
         else:
-            METHODS[name].expect(cohorts)
+            METHODS[name].expect(cohorts, name)
             METHODS[name](copy.deepcopy(classifier), **{**METHODS[name].known(cohorts), **options})
 
 

@@ -36,7 +36,7 @@ class Happened:
 
     Attributes:
         distances: between the sites before and after; empty where nothing was adapted, or by a method on features,
-            which moves none.
+            which does not judge by the embedding.
         shares: the target's class shares by the handed-over model; empty for fewer than 20 scans of either site.
         unlike: share of the target's scans that are unlike any of the source's to source-only; nan where unknown.
         signals: the numbers in it that `negative_transfer` looks at beside those of the decision.

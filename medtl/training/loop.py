@@ -167,7 +167,7 @@ def fit(
         InputError: the method cannot do with these scans, a device would have fewer than two of them a step (no batch
             statistics), the checkpoint is of another run, the disk is full, or a loss is not finite.
     """
-    method.expect({name: role.cohort for name, role in roles.items()})
+    method.expect({name: role.cohort for name, role in roles.items()}, phase)
     if plan.batch < 2 * fabric.world_size and fabric.world_size > 1:
         raise InputError(
             f"batch is {plan.batch} and devices {fabric.world_size}: each device needs two scans a step, so set batch "

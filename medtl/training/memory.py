@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# of glibc's malloc.h, and what they are where nobody sets them
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
-USUAL = {M_TRIM_THRESHOLD: 128 * 1024, M_MMAP_MAX: 65536}
-KEEP = {M_TRIM_THRESHOLD: 2**31 - 1, M_MMAP_MAX: 0}
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # of glibc's malloc.h
+KEEP = {M_TRIM_THRESHOLD: -1, M_MMAP_MAX: 0}  # -1: never trim
+#: Where glibc moves its thresholds by itself as blocks are freed; once told any, it moves them no more.
+USUAL = {M_MMAP_THRESHOLD: 32 * 2**20, M_TRIM_THRESHOLD: 64 * 2**20, M_MMAP_MAX: 65536}
 
 
 @contextmanager
@@ -18,9 +18,9 @@ def kept_memory() -> Iterator[None]:
     """Within it, freed memory stays with this process, and goes back to the system at the end.
 
     glibc hands large blocks back at once, and each activation of a step on the CPU is one: the next step gets them
-    again page by page, zeroed, 50,000 page faults for a batch of 32 of each site (docs/benchmarks.md, "Step cost").
-    What does not fit where other blocks were lies beside them, so the peak is higher, by 1 % with pictures and by 8 %
-    with volumes of unequal length. Elsewhere than on Linux with glibc nothing is done.
+    again page by page, zeroed, 50,000 page faults for a batch of 32 of each site. What does not fit where other blocks
+    were lies beside them, so the peak is a little higher (docs/benchmarks.md, "What a method adds to its two passes").
+    Elsewhere than on Linux with glibc nothing is done.
     """
     malloc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if malloc is None or not hasattr(malloc, "mallopt"):  # musl has it not

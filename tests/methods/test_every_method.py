@@ -10,13 +10,17 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from medtl import progress
+from medtl.errors import InputError
 from medtl.methods import METHODS
 from medtl.models import Classifier
 
@@ -52,6 +56,16 @@ def start(names: str, folder: Path, devices: int = 1, slow: bool = False) -> sub
     command = [sys.executable, HERE / "shifted.py", names, folder, str(devices), *(["slow"] if slow else [])]
     environment = {**os.environ, "PYTHONPATH": str(HERE.parent.parent), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def test_those_that_need_a_softmax_refuse_several_labels_and_no_other_does(name):
+    need_it = {"cdan", "cdan-e", "mcd", "mdd", "iwan", "pada", "mcc", "pseudo-label", "fixmatch", "shot", "tent"}
+    method, several = METHODS[name], SimpleNamespace(label=np.zeros((4, 2), np.float32))
+    method.expect({role: SimpleNamespace(label=np.zeros(4, int)) for role in method.roles}, name)
+    refusal = pytest.raises(InputError, match=f"^{name} needs one class a scan") if name in need_it else nullcontext()
+    with refusal as found:
+        method.expect(dict.fromkeys(method.roles, several), name)
+    assert found is None or ("use dann" in str(found.value)) == ("source" in method.roles)
 
 
 @pytest.mark.parametrize("name", SLOWLY)

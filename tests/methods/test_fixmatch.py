@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from medtl.errors import InputError
 from medtl.methods import Batch
 from medtl.methods.fixmatch import FixMatch
 from medtl.models import Classifier
@@ -61,7 +58,5 @@ def test_weak_view_has_no_gradient():
     assert target.pixels.grad is None and made.classifier.head.weight.grad is not None
 
 
-def test_it_asks_for_two_views_and_one_label_a_scan():
+def test_it_asks_for_two_views():
     assert FixMatch.views == 2
-    with pytest.raises(InputError, match="FixMatch needs one class a scan"):
-        method().expect({"source": SimpleNamespace(multilabel=True)})

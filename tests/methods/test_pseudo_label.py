@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import nn
 
-from medtl.errors import InputError
 from medtl.methods import Batch
 from medtl.methods.pseudo_label import NONE, PseudoLabel, surest
 from medtl.models import Classifier
@@ -101,8 +100,3 @@ def test_share_grows():
         counts.append(int((made.pseudo_label != NONE).sum()))
     assert counts[0] == pytest.approx(20, abs=3) and counts[1] == pytest.approx(40, abs=3)
     assert counts[2] == pytest.approx(60, abs=3)
-
-
-def test_several_labels_a_scan_are_refused():
-    with pytest.raises(InputError, match="PseudoLabel needs one class a scan"):
-        method().expect({"target": SimpleNamespace(multilabel=True)})

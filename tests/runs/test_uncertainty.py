@@ -19,6 +19,7 @@ from medtl.runs.uncertainty import (
     augmentation_of,
     dropout_samples,
     laplace_of,
+    refuse_what_cannot_be,
     summary,
     uncertainty_of,
     view_samples,
@@ -107,6 +108,15 @@ def test_laplace_says_what_it_takes(asked: Asked, tmp_path: Path) -> None:
         run = small.run(tmp_path / f"run{features is None}", features=features)
         with pytest.raises(InputError, match="holds no embeddings"):
             uncertainty_of("laplace", dataclasses.replace(asked, run=run))
+
+
+def test_laplace_of_source_only_needs_no_embeddings_of_the_adapted_model(tmp_path: Path) -> None:
+    held = {"source_before": np.zeros((2, 16)), "source_label": np.zeros(2, int)}
+    run = small.run(tmp_path / "run", facts=small.facts(decision={"handed_over": "source-only"}), features=held)
+    for which in ("model", "source-only"):
+        refuse_what_cannot_be("laplace", run, (), which)
+    with pytest.raises(InputError, match=r"as this model sees it.*another method than one on features"):
+        refuse_what_cannot_be("laplace", run, (), "adapted")
 
 
 @pytest.mark.parametrize("handed_over", ["adapted", "source-only"])

@@ -368,7 +368,7 @@ class Unwilling(METHODS["dann"]):
     [
         (("dann", "unwilling"), {}, "not with me"),
         (("dann", "reweighted"), {"reweighted": {"by": "kmn"}}, "did you mean .kmm."),
-        (("dann", "mcc"), {}, "MCC needs one class a scan"),
+        (("dann", "mcc"), {}, "mcc needs one class a scan"),
     ],
 )
 @pytest.mark.parametrize("source", [True, False])
@@ -381,7 +381,8 @@ def test_what_a_method_refuses_is_said_before_anything_is_trained(
     config = small.model_copy(update={"harmonise": (), "methods": methods, "options": options})
     place = Fabric(accelerator="cpu", devices=1), tmp_path
     cohorts = pictures(0), pictures(0, n=24), pictures(1, labelled=False)
-    cohorts = [replace(cohort, multilabel="mcc" in methods) for cohort in cohorts]
+    if "mcc" in methods:
+        cohorts = [replace(cohort, label=np.stack([cohort.label] * 2, axis=1)) for cohort in cohorts]
     with pytest.raises(InputError, match=refusal):
         if source:
             adapt_cohorts(*cohorts, config, *place)
@@ -391,7 +392,7 @@ def test_what_a_method_refuses_is_said_before_anything_is_trained(
 
 
 @pytest.mark.parametrize("name", ["standardise", "dann"])
-def test_where_no_embedding_is_moved_none_is_kept_as_moved(monkeypatch, tmp_path, small, name) -> None:
+def test_a_method_that_does_not_judge_by_the_embedding_leaves_none(monkeypatch, tmp_path, small, name) -> None:
     monkeypatch.setattr(adaptation, "ranking", lambda candidates, select: [name])
     found = tried(monkeypatch, tmp_path, small, method=name)
     assert {"source_before", "target_before"} <= found.features.keys()

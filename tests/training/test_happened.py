@@ -70,7 +70,7 @@ def happened(
     return what_happened(adapted, said, held_out, target, unlike, "multiclass"), truth[chosen]
 
 
-def test_a_method_that_moves_no_embedding_has_no_distances_and_no_warning_of_them() -> None:
+def test_without_embeddings_after_it_there_are_no_distances_and_no_warning_of_them() -> None:
     truth, before = np.arange(240) % 3, ("source_before", "target_before", "source_label", "target_id")
     found, _ = happened(truth, moved=3.0)
     assert found.distances and found.warnings
