@@ -124,13 +124,12 @@ def gain_sentence(gain: Gain, scans: Labelled) -> str:
     """The gain in AUROC in words."""
     if gain.low != gain.low:
         return ""
-    did = "gained" if gain.difference >= 0 else "lost"
-    size = f"{'+' if gain.difference >= 0 else '−'}{abs(gain.difference):.2f}"
+    size = f"{abs(gain.difference):.2f}"
+    did = f"{'gained' if gain.difference > 0 else 'lost'} {size} of AUROC" if size != "0.00" else "left AUROC as it was"
     bounds = " to ".join(f"{bound:+.2f}".replace("-", "−") for bound in (gain.low, gain.high))
     doubt = "" if gain.low > 0 or gain.high < 0 else ": these scans cannot tell whether it helped"
     return (
-        f"Adapting {did} {size} AUROC over source-only (95 % interval {bounds}, "
-        f"{len(np.unique(scans.patient))} patients){doubt}."
+        f"Beside source-only, adapting {did} (95 % interval {bounds}, {len(np.unique(scans.patient))} patients){doubt}."
     )
 
 

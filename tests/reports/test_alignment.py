@@ -82,11 +82,14 @@ def test_any_number_of_classes_has_a_gain(on):
 def test_the_sentence_says_what_is_known(data):
     scans = scans_of(data)
     assert gain_sentence(Gain("AUROC", 0.05, 0.01, 0.09), scans) == (
-        "Adapting gained +0.05 AUROC over source-only (95 % interval +0.01 to +0.09, 30 patients)."
+        "Beside source-only, adapting gained 0.05 of AUROC (95 % interval +0.01 to +0.09, 30 patients)."
     )
     assert gain_sentence(Gain("AUROC", -0.02, -0.06, 0.03), scans) == (
-        "Adapting lost −0.02 AUROC over source-only (95 % interval −0.06 to +0.03, 30 patients): these scans cannot "
+        "Beside source-only, adapting lost 0.02 of AUROC (95 % interval −0.06 to +0.03, 30 patients): these scans cannot "
         "tell whether it helped."
+    )
+    assert gain_sentence(Gain("AUROC", -0.004, -0.1, 0.09), scans).startswith(
+        "Beside source-only, adapting left AUROC as it was (95 % interval −0.10 to +0.09, "
     )
     assert gain_sentence(Gain("AUROC", 0.1, NAN, NAN), scans) == ""
 
