@@ -85,8 +85,8 @@ def test_the_sentence_says_what_is_known(data):
         "Beside source-only, adapting gained 0.05 of AUROC (95 % interval +0.01 to +0.09, 30 patients)."
     )
     assert gain_sentence(Gain("AUROC", -0.02, -0.06, 0.03), scans) == (
-        "Beside source-only, adapting lost 0.02 of AUROC (95 % interval −0.06 to +0.03, 30 patients): these scans cannot "
-        "tell whether it helped."
+        "Beside source-only, adapting lost 0.02 of AUROC (95 % interval −0.06 to +0.03, 30 patients): these scans "
+        "cannot tell whether it helped."
     )
     assert gain_sentence(Gain("AUROC", -0.004, -0.1, 0.09), scans).startswith(
         "Beside source-only, adapting left AUROC as it was (95 % interval −0.10 to +0.09, "
