@@ -49,6 +49,9 @@ SOURCE_ONLY = {"steps": 500, "batch": 64, "lr": 3e-3, "backbone_lr": 1.0}  # cho
 #: Not among "all": LeNet has no batch normalisation, and a student with ImageNet's weights takes no digits.
 NOT_HERE = ("adabn", "dsbn", "tent", "distill")
 PAPERS: dict[str, dict[str, Any]] = {"mcd": {"encoder_steps": 4}}  # theirs on digits, where medtl's default is another
+#: Learning rates to choose from. ADDA's are around its own, 2e-4: at 1e-3 and above its predictions on the target
+#: collapse into one class, which needs no label to see.
+RATES, RATES_OF = (3e-4, 1e-3, 3e-3), {"adda": (3e-5, 1e-4, 3e-4)}
 ADDA_TABLE, WHOLE = "ADDA's table 2, this protocol", "whole training sets, another network"
 #: Published accuracies, MNIST to USPS and USPS to MNIST, and on what. ADDA's table has every number of this protocol
 #: but MCD's; the others are of the nearest that their authors, or others for them, ran.
@@ -199,16 +202,17 @@ def row(
 
 
 def candidates(method: str, steps: int) -> list[dict[str, Any]]:
-    """Settings to choose from: three learning rates, and a third and three times the method's own weight."""
+    """Settings to choose from: three learning rates; at the middle one a third and three times the method's weight."""
     if method == "source-only":
         return [{}]
     known = inspect.signature(METHODS[method]).parameters
     fixed = {"hidden": 500} if "hidden" in known else {}
     fixed |= PAPERS.get(method, {})
-    told = [(lr, fixed) for lr in (3e-4, 1e-3, 3e-3)]
+    rates = RATES_OF.get(method, RATES)
+    told = [(lr, fixed) for lr in rates]
     if "weight" in known and isinstance(known["weight"].default, int | float):
         weights = [float(f"{known['weight'].default * factor:.3g}") for factor in (0.3, 3)]
-        told += [(1e-3, {**fixed, "weight": weight}) for weight in weights]
+        told += [(rates[1], {**fixed, "weight": weight}) for weight in weights]
     return [{"steps": steps, "batch": 64, "lr": lr, "backbone_lr": 1.0, "options": options} for lr, options in told]
 
 
