@@ -58,14 +58,19 @@ def start(names: str, folder: Path, devices: int = 1, slow: bool = False) -> sub
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
-def test_those_that_need_a_softmax_refuse_several_labels_and_no_other_does(name):
-    need_it = {"cdan", "cdan-e", "mcd", "mdd", "iwan", "pada", "mcc", "pseudo-label", "fixmatch", "shot", "tent"}
+def test_several_labels_a_scan_are_refused_where_it_needs_one_class_and_nowhere_else(name):
     method, several = METHODS[name], SimpleNamespace(label=np.zeros((4, 2), np.float32))
     method.expect({role: SimpleNamespace(label=np.zeros(4, int)) for role in method.roles}, name)
-    refusal = pytest.raises(InputError, match=f"^{name} needs one class a scan") if name in need_it else nullcontext()
+    refusal = pytest.raises(InputError, match=f"^{name} needs one class a scan") if method.one_class else nullcontext()
     with refusal as found:
         method.expect(dict.fromkeys(method.roles, several), name)
     assert found is None or ("use dann" in str(found.value)) == ("source" in method.roles)
+
+
+def test_those_that_need_one_class():
+    need_it = {"cdan", "cdan-e", "mcd", "mdd", "iwan", "pada", "mcc", "pseudo-label", "fixmatch", "shot", "tent"}
+    assert need_it <= {name for name, method in METHODS.items() if method.one_class}
+    assert not METHODS["dann"].one_class and not METHODS["mean-teacher"].one_class  # what the refusal names instead
 
 
 @pytest.mark.parametrize("name", SLOWLY)
