@@ -309,9 +309,10 @@ def adapt_cohorts(
     models = {role: tried[name].at_target for role, name in names.items()}
     at_source = {role: tried[name].at_source for role, name in names.items()}
     best = tried[decision.kept or SOURCE_ONLY]
-    features = _embeddings(models, at_source, held_out, target)
-    if best.method in FEATURE_METHODS:  # they judge by the features before the embedding, which says nothing of them
-        features = {name: each for name, each in features.items() if not name.endswith("_after")}
+    seen_by = {"before": SOURCE_ONLY}
+    if best.method not in FEATURE_METHODS:  # these judge by what lies before the embedding, which says nothing of them
+        seen_by["after"] = "adapted" if decision.kept else SOURCE_ONLY
+    features = _embeddings(seen_by, models, at_source, held_out, target)
     if best.source_weights is not None:
         features |= {"source_weight": best.source_weights, "source_weight_id": source.scan_id}
     return Adapted(models, at_source, log, decision, prior_of(source, config.balance), best.method, features, seconds)
@@ -468,20 +469,19 @@ def _some(cohort: Cohort) -> Cohort:
 
 
 def _embeddings(
-    models: Mapping[str, Classifier], at_source: Mapping[str, Classifier], held_out: Cohort, target: Cohort
+    seen_by: Mapping[str, str],
+    models: Mapping[str, Classifier],
+    at_source: Mapping[str, Classifier],
+    held_out: Cohort,
+    target: Cohort,
 ) -> dict[str, np.ndarray]:
-    """Where at most 192 scans of each site lie before and after, for the report."""
+    """Where at most 192 scans of each site lie, for the report; `seen_by` is "before" or "after" -> which model."""
     source, target = _some(held_out), _some(target)
-    after = "adapted" if "adapted" in models else "source-only"
-    return {
-        "source_before": _embedding(at_source["source-only"], source),
-        "target_before": _embedding(models["source-only"], target),
-        "source_after": _embedding(at_source[after], source),
-        "target_after": _embedding(models[after], target),
-        "source_label": source.label,
-        "source_id": source.scan_id,
-        "target_id": target.scan_id,
-    }
+    found = {"source_label": source.label, "source_id": source.scan_id, "target_id": target.scan_id}
+    for when, name in seen_by.items():
+        found[f"source_{when}"] = _embedding(at_source[name], source)
+        found[f"target_{when}"] = _embedding(models[name], target)
+    return found
 
 
 def _embedding(classifier: Classifier, cohort: Cohort) -> np.ndarray:
